@@ -1,0 +1,1 @@
+"""From a response and the golds to a verdict."""

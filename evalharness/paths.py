@@ -1,0 +1,47 @@
+"""Finds what ships with the harness, in a checkout and in a wheel, and where downloaded data lives."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from evalharness.errors import InputError
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def shipped_folder(name: str) -> Path:
+    """The folder `benchmarks` or `templates`: inside an installed wheel, else beside the package."""
+    for candidate in (PACKAGE / "_data" / name, PACKAGE.parent / name):
+        if candidate.is_dir():
+            return candidate
+    raise InputError(f"this installation has no {name}/ folder: install evalharness again")
+
+
+def tiny_checkpoint() -> Path:
+    """The shipped checkpoint that `evalharness run` scores when no model is named."""
+    return PACKAGE / "checkpoints" / "tiny"
+
+
+def cache_folder() -> Path:
+    """Where downloaded files are kept by sha256: `EVALHARNESS_CACHE`, else the user's cache folder."""
+    named = os.environ.get("EVALHARNESS_CACHE")
+    if named:
+        return Path(named).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "evalharness"
+
+
+def data_folder() -> Path | None:
+    """The folder that `EVALHARNESS_DATA` names, searched before any download; None when unset.
+
+    Raises:
+        InputError: it names something that isn't a folder.
+    """
+    named = os.environ.get("EVALHARNESS_DATA")
+    if not named:
+        return None
+    folder = Path(named).expanduser()
+    if not folder.is_dir():
+        raise InputError(f"EVALHARNESS_DATA={named} is not a folder: correct it or unset it")
+    return folder
