@@ -1,4 +1,4 @@
-"""The errors that a user can cause or must act on; the command line prints them without a traceback."""
+"""The errors that a user can cause or must act on; the command line shows no traceback for them."""
 
 
 class EvalHarnessError(Exception):

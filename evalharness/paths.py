@@ -1,4 +1,4 @@
-"""Finds what ships with the harness, in a checkout and in a wheel, and where downloaded data lives."""
+"""Finds what ships with the harness, in a checkout and in a wheel, and the downloaded data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped_folder(name: str) -> Path:
-    """The folder `benchmarks` or `templates`: inside an installed wheel, else beside the package."""
+    """The folder `benchmarks` or `templates`: in an installed wheel, else beside the package."""
     for candidate in (PACKAGE / "_data" / name, PACKAGE.parent / name):
         if candidate.is_dir():
             return candidate
@@ -24,7 +24,7 @@ def tiny_checkpoint() -> Path:
 
 
 def cache_folder() -> Path:
-    """Where downloaded files are kept by sha256: `EVALHARNESS_CACHE`, else the user's cache folder."""
+    """Where downloaded files are kept by sha256: `EVALHARNESS_CACHE`, else the user's cache."""
     named = os.environ.get("EVALHARNESS_CACHE")
     if named:
         return Path(named).expanduser()

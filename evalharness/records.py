@@ -30,7 +30,7 @@ class Problem:
     golds: tuple[str, ...]
     """As published, normalised by rule; a response that equals any of them is correct."""
     corrected_golds: tuple[str, ...] | None = None
-    """From the errata: None where the published golds stand, empty where the question has no answer."""
+    """From the errata: None where the published golds stand, empty where there is no answer."""
     erratum: str = ""
     """Why the golds were corrected, with the source."""
 
@@ -50,7 +50,7 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """What a template makes of a problem: raw text, or chat messages that the engine's tokenizer renders."""
+    """What a template makes of a problem: raw text, or messages that the tokenizer renders."""
 
     template: str
     problem_id: str
@@ -60,7 +60,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How responses are drawn; every field reaches the engine, none is left to a model's own defaults."""
+    """How responses are drawn; every field reaches the engine, no model's default does."""
 
     temperature: float = 0.0
     """0 is greedy."""

@@ -1,4 +1,4 @@
-"""What every engine does: load a model, prepare prompts row by row, stream completions as they finish."""
+"""What every engine does: load a model, prepare prompts, stream completions as they finish."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Completion:
 
 
 class Engine(Protocol):
-    """Runs one model at a time; `load` again takes the next one and gives the memory of the last one back."""
+    """Runs one model at a time; a second `load` gives the memory of the first model back."""
 
     name: str
 
@@ -138,7 +138,7 @@ def prepare_with_tokenizer(prompt: Prompt, tokenizer: PreTrainedTokenizerBase) -
                 f"{tokenizer.name_or_path} has none: use a raw template such as no or qwen-math"
             )
         chat = [{"role": turn.role, "content": turn.content} for turn in prompt.messages]
-        text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        text = str(tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
         special = False
     else:
         text = prompt.text or ""
@@ -150,8 +150,8 @@ def prepare_with_tokenizer(prompt: Prompt, tokenizer: PreTrainedTokenizerBase) -
 def folder_fingerprint(folder: Path) -> str:
     """`files:<16 hex>` over names, sizes and sampled bytes of the model files.
 
-    Reading a 15 GB checkpoint whole takes longer than starting the engine; eight blocks of 64 KiB a file
-    notice a checkpoint that was written over.
+    Reading a 15 GB checkpoint whole takes longer than starting the engine; eight blocks of 64 KiB
+    a file notice a checkpoint that was written over.
     """
     digest = hashlib.sha256()
     patterns = ("*.safetensors", "*.bin", "*.json", "*.model", "*.txt", "*.jinja")
