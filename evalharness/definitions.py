@@ -17,9 +17,9 @@ _SYNTAX_LINE = re.compile(r"\(at line (\d+), column (\d+)\)")
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """`; did you mean "stop"?`, or nothing where no known word is close."""
+    """`; did you mean "stop"?`, or a full stop where no known word is close."""
     close = difflib.get_close_matches(word, list(known), n=1)
-    return f'; did you mean "{close[0]}"?' if close else ""
+    return f'; did you mean "{close[0]}"?' if close else "."
 
 
 def display_path(path: Path) -> str:
@@ -43,9 +43,9 @@ class Definition:
             self.table: dict[str, Any] = tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
             found = _SYNTAX_LINE.search(str(error))
-            where = f":{found[1]}" if found else ""
+            line = found[1] if found else len(self.text.splitlines())
             what = _SYNTAX_LINE.sub("", str(error)).strip()
-            raise InputError(f"{display_path(path)}{where}: not valid TOML: {what}") from error
+            raise InputError(f"{display_path(path)}:{line}: not valid TOML: {what}") from error
 
     def line_of(self, key: str) -> int | None:
         """The first line that assigns `key` or opens it as a table, 1-based."""

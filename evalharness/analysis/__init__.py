@@ -1,0 +1,1 @@
+"""Plain functions from verdicts and lengths to numbers."""
