@@ -45,3 +45,10 @@ def data_folder() -> Path | None:
     if not folder.is_dir():
         raise InputError(f"EVALHARNESS_DATA={named} is not a folder: correct it or unset it")
     return folder
+
+
+def model_location(name: str) -> str:
+    """Where the model called `name` is: `tiny` ships, everything else is taken as given."""
+    if name == "tiny" and not Path(name).exists():
+        return str(tiny_checkpoint())
+    return name

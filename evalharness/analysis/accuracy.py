@@ -31,7 +31,7 @@ class Estimate:
 
 
 def proportion(hits_N: NDArray[np.bool_], problem_N: NDArray[np.int64]) -> Estimate:
-    """A share (accuracy, truncated, ...): mean over samples, then over problems, with a 95% interval.
+    """A share, such as the accuracy: mean over samples, then over problems, with a 95% interval.
 
     One sample a problem: Wilson's interval. Several: Wilson's with the effective number of
     observations p(1-p)/SE^2, at least n and at most nk, and the t quantile with n-1 degrees of

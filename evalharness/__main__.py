@@ -1,0 +1,7 @@
+"""`python -m evalharness`."""
+
+import sys
+
+from evalharness.cli import main
+
+sys.exit(main())

@@ -1,0 +1,322 @@
+"""What each command does: arguments to the functions above, results to stdout."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalharness.errors import EvalHarnessError, InputError
+
+if TYPE_CHECKING:
+    from evalharness.benchmarks import Benchmark
+
+DEMO_MAX_TOKENS = 256
+"""Of the run that needs no arguments; every other run has the paper's 3000."""
+
+
+def run_models(options: argparse.Namespace) -> int:
+    """Draw, check, store and print the table."""
+    from evalharness.engines.base import EngineOptions
+    from evalharness.paths import model_location
+    from evalharness.pipeline import RunPlan, default_folder, run
+    from evalharness.records import Sampling
+    from evalharness.report.progress import RunProgress
+    from evalharness.templates import load_template
+
+    is_demo = not options.model and not options.benchmark
+    models = dict(_named_model(each) for each in options.model or ["tiny"])
+    default_templates = ["no", "qwen-math"] if list(models) == ["tiny"] else ["qwen-math"]
+    is_replay = options.engine == "replay"
+    plan = RunPlan(
+        models={
+            name: place if is_replay else model_location(place) for name, place in models.items()
+        },
+        benchmarks=tuple(
+            _load_benchmark(each, options) for each in options.benchmark or ["practice"]
+        ),
+        templates=tuple(load_template(each) for each in options.template or default_templates),
+        sampling=Sampling(
+            temperature=options.temperature,
+            top_p=options.top_p,
+            top_k=options.top_k,
+            max_tokens=options.max_tokens or (DEMO_MAX_TOKENS if is_demo else 3000),
+            num_samples=options.samples,
+            seed=options.seed,
+        ),
+        engine=options.engine,
+        options=EngineOptions(
+            dtype=options.dtype,
+            device=options.device,
+            max_model_len=options.max_model_len,
+            batch_size=options.batch_size,
+            tensor_parallel_size=options.tensor_parallel_size,
+            gpu_memory_utilization=options.gpu_memory_utilization,
+            enforce_eager=options.enforce_eager,
+            trust_remote_code=options.trust_remote_code,
+            replay_from=options.replay_from,
+        ),
+        golds=options.golds,
+        limit=options.limit,
+        overlong=options.overlong,
+        command=options.command_line,
+    )
+    folder = options.out or default_folder(plan)
+    with RunProgress(quiet=options.quiet) as progress:
+        progress.note(f"run folder: {folder}")
+        result = run(plan, folder, progress)
+    _print_run(folder, result.verdicts, "json" if options.json else "terminal")
+    if result.num_failed:
+        raise EvalHarnessError(
+            f"{result.num_failed} responses failed and count as wrong; the reasons are in "
+            f"{folder}/responses.jsonl (error). The same command tries them again."
+        )
+    return 0
+
+
+def _named_model(text: str) -> tuple[str, str]:
+    """`NAME=FOLDER`, or a folder or hub id that is its own name."""
+    name, sign, place = text.partition("=")
+    if sign and name and place and "/" not in name:
+        return name, place
+    return text.rstrip("/") or text, text
+
+
+def _load_benchmark(name: str, options: argparse.Namespace) -> Benchmark:
+    from evalharness.benchmarks import load_benchmark
+
+    return load_benchmark(
+        name, problem_column=options.problem_column, gold_column=options.gold_column
+    )
+
+
+def check(options: argparse.Namespace) -> int:
+    """One verdict in a few lines."""
+    import dataclasses
+
+    from evalharness.checking import check as check_response
+    from evalharness.checking.extract import DEFAULT_ANSWER_FORMAT
+    from evalharness.templates import load_template
+
+    response = sys.stdin.read() if options.response == "-" else options.response
+    answer_format = (
+        load_template(options.template).answer_format if options.template else DEFAULT_ANSWER_FORMAT
+    )
+    judgement = check_response((options.gold,), response, answer_format=answer_format)
+    if options.json:
+        _print_json(dataclasses.asdict(judgement))
+        return 0
+    _print(f"{judgement.status}: {judgement.reason}")
+    _print(f"  gold       {judgement.gold}")
+    _print(f"  answer     {judgement.extracted if judgement.extracted is not None else 'none'}")
+    _print(
+        f"  found by   {judgement.extraction or 'no rule'} (looked for: {', '.join(answer_format)})"
+    )
+    _print(f"  decided by {judgement.method or 'nothing'}, {judgement.num_milliseconds:.0f} ms")
+    return 0
+
+
+def score(options: argparse.Namespace) -> int:
+    """Verdicts again, then the table."""
+    from evalharness.scoring import score_run
+
+    name = score_run(options.run, options.golds)
+    _print_run(options.run, name, "json" if options.json else "terminal")
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """Tables of one or several runs, to stdout or a file."""
+    from evalharness.report.runs import render_runs
+
+    text = render_runs(options.run, options.verdicts, options.format)
+    if options.out:
+        from evalharness.store import write_atomically
+
+        try:
+            write_atomically(options.out, text)
+        except OSError as error:
+            raise InputError(f"{options.out}: can't be written: {error.strerror}") from error
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
+def _print_run(folder: Path, verdicts: str, form: str) -> None:
+    from evalharness.report.runs import render_runs
+
+    sys.stdout.write(render_runs([folder], verdicts, form))
+
+
+def show(options: argparse.Namespace) -> int:
+    """The problems of a run, or one of them with all that became of it."""
+    from evalharness.report.show import problem_list, problem_record, render_problem
+
+    if options.problem_id is None:
+        rows = problem_list(options.run, options.verdicts)
+        if options.json:
+            _print_json(rows)
+        else:
+            for row in rows:
+                _print(
+                    f"{row['problem_id']:24} {row['num_correct']:>4}/{row['num_responses']:<4} "
+                    f"{row['tokens_mean'] or 0:>8.0f} tokens  {row['problem']}"
+                )
+        return 0
+    record = problem_record(
+        options.run, options.problem_id, options.verdicts, options.model, options.template
+    )
+    if options.json:
+        _print_json(record)
+    else:
+        _print(render_problem(record))
+    return 0
+
+
+def benchmarks(options: argparse.Namespace) -> int:
+    """The list, or one benchmark with an example and its errata."""
+    import dataclasses
+
+    from evalharness.benchmarks import list_benchmarks
+
+    if options.name is None:
+        infos = list_benchmarks()
+        if options.json:
+            _print_json([dataclasses.asdict(each) for each in infos])
+            return 0
+        for info in infos:
+            mark = "verified" if info.verified else "not here"
+            _print(f"{info.name:14} {info.num_problems:>6} problems  {mark:9} {info.source}")
+        return 0
+    benchmark = _load_benchmark(options.name, options)
+    problem = benchmark.problems[0]
+    errata = [each for each in benchmark.problems if each.corrected_golds is not None]
+    if options.json:
+        _print_json(
+            {
+                "name": benchmark.name,
+                "title": benchmark.title,
+                "num_problems": len(benchmark.problems),
+                "source": benchmark.source,
+                "fingerprint": benchmark.fingerprint,
+                "verified": True,
+                "errata": [dataclasses.asdict(each) for each in errata],
+            }
+        )
+        return 0
+    _print(f"{benchmark.name}: {benchmark.title}, {len(benchmark.problems)} problems")
+    _print(f"source:      {benchmark.source}")
+    _print(f"fingerprint: {benchmark.fingerprint}")
+    _print(f"\n{problem.problem_id}:\n{problem.text}\ngold: {' or '.join(problem.golds)}")
+    if errata:
+        _print(f"\n{len(errata)} errata, applied with --golds corrected:")
+        for each in errata:
+            now = " or ".join(each.corrected_golds or ()) or "no answer: left out"
+            _print(f"  {each.problem_id}: {' or '.join(each.golds)} -> {now}. {each.erratum}")
+    return 0
+
+
+def templates(options: argparse.Namespace) -> int:
+    """The list, or the exact prompt of one template."""
+    import dataclasses
+
+    from evalharness.templates import load_template, template_names
+
+    if options.name is None:
+        templates = [load_template(name) for name in template_names()]
+        if options.json:
+            _print_json([dataclasses.asdict(each) | {"sha256": each.sha256} for each in templates])
+        else:
+            for each in templates:
+                _print(f"{each.name:20} {each.mode:5} {each.description}")
+        return 0
+    template = load_template(options.name)
+    benchmark = _load_benchmark(options.benchmark, options)
+    if not 0 <= options.problem < len(benchmark.problems):
+        raise InputError(
+            f"--problem {options.problem}: {benchmark.name} has rows 0 to "
+            f"{len(benchmark.problems) - 1}"
+        )
+    prompt = template.render(benchmark.problems[options.problem])
+    text = prompt.text
+    if prompt.messages is not None and options.model:
+        from evalharness.engines.base import prepare_with_tokenizer
+        from evalharness.engines.transformers import load_tokenizer
+        from evalharness.paths import model_location
+
+        text = prepare_with_tokenizer(prompt, load_tokenizer(model_location(options.model))).text
+    about = {
+        "name": template.name,
+        "mode": template.mode,
+        "stop": template.stop,
+        "keep_stop": template.keep_stop,
+        "answer_format": template.answer_format,
+        "sha256": template.sha256,
+        "problem_id": prompt.problem_id,
+        "prompt": text,
+        "messages": [turn._asdict() for turn in prompt.messages or ()],
+    }
+    if options.json:
+        _print_json(about)
+        return 0
+    print(
+        f"{template.name} for {prompt.problem_id}: stops at {list(template.stop) or 'EOS'}, "
+        f"answer in {', '.join(template.answer_format)}",
+        file=sys.stderr,
+    )
+    if text is not None:
+        _print(text)
+    else:
+        print("messages; name --model to see them through its tokenizer", file=sys.stderr)
+        for turn in prompt.messages or ():
+            _print(f"[{turn.role}]\n{turn.content}")
+    return 0
+
+
+def fetch(options: argparse.Namespace) -> int:
+    """Download and verify."""
+    from evalharness.benchmarks import benchmark_names, fetch_benchmark
+
+    for name in options.benchmark or benchmark_names():
+        benchmark = fetch_benchmark(name)
+        _print(f"{benchmark.name}: {len(benchmark.problems)} problems from {benchmark.source}")
+    return 0
+
+
+def import_files(options: argparse.Namespace) -> int:
+    """Make a run of outside responses, then print its table."""
+    from evalharness.importing import import_responses
+
+    result = import_responses(
+        options.file,
+        options.out,
+        columns=_pairs(options.map, "--map", "OURS=THEIRS"),
+        constants=_pairs(options.set, "--set", "COLUMN=VALUE"),
+        tokenizer=options.tokenizer,
+        golds=options.golds,
+        command=options.command_line,
+    )
+    for note in result.notes:
+        print(note, file=sys.stderr)
+    _print_run(options.out, result.verdicts, "json" if options.json else "terminal")
+    return 0
+
+
+def _pairs(values: list[str], flag: str, form: str) -> dict[str, str]:
+    pairs = {}
+    for value in values:
+        name, sign, other = value.partition("=")
+        if not sign or not name:
+            raise InputError(f"{flag} {value}: write {form}")
+        pairs[name] = other
+    return pairs
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")

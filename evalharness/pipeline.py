@@ -1,0 +1,393 @@
+"""run(): from problems to a run folder; generation, checking and storing go on at the same time."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from evalharness.benchmarks import Benchmark
+from evalharness.engines import open_engine
+from evalharness.engines.base import (
+    Completion,
+    Engine,
+    EngineOptions,
+    ModelRecord,
+    PreparedPrompt,
+    Request,
+    request_seed,
+)
+from evalharness.errors import InputError, StoreError
+from evalharness.records import (
+    GoldChoice,
+    Problem,
+    Response,
+    ResponseKey,
+    Sampling,
+    Verdict,
+)
+from evalharness.scoring import Scorer, answer_formats, store_verdicts, verdict_table
+from evalharness.session import describe_session
+from evalharness.sink import Sink
+from evalharness.store import SPEC, RunWriter, read_spec, run_id
+from evalharness.templates import Template
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """Everything that a run is made of.
+
+    Raises:
+        InputError: a value or a combination of values that can't work.
+    """
+
+    models: dict[str, str]
+    """Name in the tables -> folder or hub id."""
+    benchmarks: tuple[Benchmark, ...]
+    templates: tuple[Template, ...]
+    sampling: Sampling
+    engine: str = "auto"
+    options: EngineOptions = dataclasses.field(default_factory=EngineOptions)
+    golds: GoldChoice = "published"
+    limit: int | None = None
+    """Problems of each benchmark, from its first; None takes all."""
+    overlong: Literal["refuse", "record"] = "refuse"
+    """What to do about a prompt that leaves no room for a token."""
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        sampling = self.sampling
+        if sampling.num_samples < 1 or sampling.max_tokens < 1:
+            raise InputError("--samples and --max-tokens must be at least 1")
+        if self.limit is not None and self.limit < 1:
+            raise InputError("--limit must be at least 1")
+        if sampling.temperature < 0 or not 0 < sampling.top_p <= 1 or sampling.top_k < 0:
+            raise InputError("--temperature and --top-k can't be negative; --top-p lies in (0, 1]")
+        if sampling.num_samples > 1 and sampling.temperature == 0:
+            raise InputError(
+                f"--samples {sampling.num_samples} at temperature 0 would give the same response "
+                f"{sampling.num_samples} times: set --temperature, or leave --samples at 1"
+            )
+        for kind, names in [
+            ("benchmark", [each.name for each in self.benchmarks]),
+            ("template", [each.name for each in self.templates]),
+        ]:
+            for name in names:
+                if names.count(name) > 1:
+                    raise InputError(f'{kind} "{name}" is named twice')
+
+    @property
+    def problems(self) -> list[Problem]:
+        """In the order of the benchmarks, the limit applied."""
+        return [problem for each in self.benchmarks for problem in each.problems[: self.limit]]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes two runs the same: everything that can change a response."""
+        return {
+            "models": dict(self.models),
+            "templates": {template.name: template.sha256 for template in self.templates},
+            "benchmarks": {each.name: each.fingerprint for each in self.benchmarks},
+            "limit": self.limit,
+            "sampling": dataclasses.asdict(self.sampling),
+            "engine": self.engine,
+            "dtype": self.options.dtype,
+            "max_model_len": self.options.max_model_len,
+        }
+
+
+class Progress(Protocol):
+    """What a run tells of itself while it goes on."""
+
+    def stage(self, text: str) -> None:
+        """What begins now."""
+
+    def expect(self, total: int, done: int) -> None:
+        """How many responses there will be, and how many are there already."""
+
+    def response(self, response: Response) -> None:
+        """One more came from the engine."""
+
+    def judged(self, verdict: Verdict) -> None:
+        """One more was checked; called from another thread."""
+
+    def note(self, text: str) -> None:
+        """Something that the user should know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What a finished run leaves."""
+
+    folder: Path
+    verdicts: str
+    """The name of the verdict table."""
+    num_kept: int
+    num_generated: int
+    num_failed: int
+    """Responses that the engine couldn't give: wrong until a next run gives them."""
+
+
+def default_folder(plan: RunPlan) -> Path:
+    """`runs/<first model>-<run id>`: the same command finds the same folder again."""
+    name = Path(next(iter(plan.models))).name
+    safe = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name)
+    return Path("runs") / f"{safe.strip('.') or 'run'}-{run_id(plan.identity)[:8]}"
+
+
+def run(plan: RunPlan, folder: Path, progress: Progress) -> RunResult:
+    """Draw and check every response that `folder` doesn't hold yet; those it holds are kept.
+
+    Raises:
+        StoreError: the folder holds another run, or can't be written.
+        EngineError: a model can't be loaded or fails; everything drawn before is stored.
+        InputError: a prompt doesn't fit the context and `overlong` is `refuse`.
+    """
+    problems = {problem.problem_id: problem for problem in plan.problems}
+    with ExitStack() as stack:
+        writer = stack.enter_context(RunWriter(folder))
+        spec = _open_spec(plan, writer)
+        writer.write_problems(problems.values())
+        kept = _recover(writer, progress)
+        wanted = list(_wanted(plan, problems.values()))
+        progress.expect(total=len(wanted), done=len(kept))
+
+        scorer = Scorer(problems, answer_formats(spec), plan.golds, progress.judged)
+        stack.enter_context(scorer)
+        for response in kept.values():
+            scorer.submit(response)
+
+        sink = stack.enter_context(Sink(writer, scorer.submit))
+        missing = [key for key in wanted if key not in kept]
+        num_failed = 0
+        for response in _generate(plan, problems, missing, spec, writer, progress, stack):
+            sink.put(response)
+            progress.response(response)
+            num_failed += response.finish_reason == "error"
+        sink.close()
+
+        progress.stage("checking the last responses")
+        verdicts = scorer.finish()
+        progress.stage("writing the tables")
+        writer.compact()
+        name = store_verdicts(writer, verdict_table(plan.golds), verdicts)
+        spec["status"] = "complete" if num_failed == 0 else "complete but for failed responses"
+        writer.write_json(SPEC, spec)
+    return RunResult(
+        folder=folder,
+        verdicts=name,
+        num_kept=len(kept),
+        num_generated=len(missing) - num_failed,
+        num_failed=num_failed,
+    )
+
+
+def _open_spec(plan: RunPlan, writer: RunWriter) -> dict[str, Any]:
+    """Write run.json, or compare with the one that is there and add this session to it."""
+    session = describe_session(plan.command)
+    if not (writer.folder / SPEC).exists():
+        spec: dict[str, Any] = {
+            "format": FORMAT,
+            "run_id": run_id(plan.identity),
+            "status": "unfinished",
+            "identity": plan.identity,
+            "models": {},
+            "templates": {
+                template.name: dataclasses.asdict(template) | {"sha256": template.sha256}
+                for template in plan.templates
+            },
+            "benchmarks": {
+                each.name: {
+                    "title": each.title,
+                    "fingerprint": each.fingerprint,
+                    "num_problems": len(each.problems),
+                    "source": each.source,
+                }
+                for each in plan.benchmarks
+            },
+            "sessions": [],
+        }
+    else:
+        spec = read_spec(writer.folder)
+        _refuse_another_run(writer.folder, spec, plan.identity)
+    spec["golds"] = plan.golds
+    spec["sessions"].append(session)
+    writer.write_json(SPEC, spec)
+    return spec
+
+
+def _refuse_another_run(folder: Path, spec: dict[str, Any], identity: dict[str, Any]) -> None:
+    before, now = _flat(spec["identity"]), _flat(identity)
+    changes = [
+        f"  {name}: {before.get(name, 'nothing')} -> {now.get(name, 'nothing')}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
+    if changes:
+        raise StoreError(
+            f"{folder} holds another run. What changed:\n"
+            + "\n".join(changes)
+            + "\nName another --out, or repeat the first command to go on with that run."
+        )
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {name: value}
+    flat: dict[str, Any] = {}
+    for key, each in value.items():
+        flat |= _flat(each, f"{name}.{key}" if name else key)
+    return flat
+
+
+def _recover(writer: RunWriter, progress: Progress) -> dict[ResponseKey, Response]:
+    """What is stored already; a response that the engine couldn't give is tried again."""
+    recovered = writer.recover()
+    if recovered.num_damaged:
+        progress.note(
+            f"{recovered.num_damaged} damaged lines of responses.jsonl were moved to "
+            "responses.damaged.jsonl; those responses are drawn again"
+        )
+    return {
+        key: response
+        for key, response in recovered.responses.items()
+        if response.finish_reason != "error"
+    }
+
+
+def _wanted(plan: RunPlan, problems: Iterable[Problem]) -> Iterator[ResponseKey]:
+    """Every response of the run; the samples of one prompt stand together."""
+    problems = list(problems)
+    for model in plan.models:
+        for template in plan.templates:
+            for problem in problems:
+                for index in range(plan.sampling.num_samples):
+                    yield ResponseKey(model, template.name, problem.problem_id, index)
+
+
+def _generate(
+    plan: RunPlan,
+    problems: dict[str, Problem],
+    missing: list[ResponseKey],
+    spec: dict[str, Any],
+    writer: RunWriter,
+    progress: Progress,
+    stack: ExitStack,
+) -> Iterator[Response]:
+    """Responses as they finish, one model after the other."""
+    by_model: dict[str, list[ResponseKey]] = {}
+    for key in missing:
+        by_model.setdefault(key.model, []).append(key)
+    if not by_model:
+        return
+    progress.stage("starting the engine")
+    engine = open_engine(plan.engine, plan.options)
+    stack.callback(engine.close)
+    for model, keys in by_model.items():
+        progress.stage(f"loading {model}")
+        record = engine.load(plan.models[model])
+        _record_model(spec, model, engine, record, writer)
+        progress.stage(f"preparing {len(keys)} prompts for {model}")
+        requests, overlong = _requests(plan, problems, keys, engine, record)
+        if overlong and plan.overlong == "refuse":
+            raise InputError(_describe_overlong(overlong, record))
+        writer.write_prompts({each.prompt.sha256: each.prompt.text for each in requests.values()})
+        for request in overlong:
+            what = f"the prompt of {len(request.prompt.token_ids or ())} tokens fills the context"
+            failed = Completion(**_FAILED, key=request.key, error=what)
+            yield _response(request, failed, problems)
+        progress.stage(f"generating with {model}")
+        for completion in engine.generate(list(requests.values()), plan.sampling):
+            yield _response(requests[completion.key], completion, problems)
+
+
+_FAILED: dict[str, Any] = {"text": "", "num_tokens": None, "finish_reason": "error"}
+
+
+def _record_model(
+    spec: dict[str, Any], model: str, engine: Engine, record: ModelRecord, writer: RunWriter
+) -> None:
+    """Keep what is known of the model; another revision under the same name is another run."""
+    known = spec["models"].get(model)
+    if known and known["revision"] != record.revision:
+        raise StoreError(
+            f"{writer.folder}: {model} is not what it was when this run began "
+            f"(revision {known['revision']}, now {record.revision}): name another --out"
+        )
+    spec["models"][model] = {"engine": engine.name} | dataclasses.asdict(record)
+    writer.write_json(SPEC, spec)
+
+
+def _requests(
+    plan: RunPlan,
+    problems: dict[str, Problem],
+    keys: list[ResponseKey],
+    engine: Engine,
+    record: ModelRecord,
+) -> tuple[dict[ResponseKey, Request], list[Request]]:
+    """The requests by key, and those whose prompt leaves no room for a single token."""
+    templates = {template.name: template for template in plan.templates}
+    prepared: dict[tuple[str, str], PreparedPrompt] = {}
+    fitting: dict[ResponseKey, Request] = {}
+    overlong = []
+    for key in keys:
+        template = templates[key.template]
+        where = (key.template, key.problem_id)
+        if where not in prepared:
+            prepared[where] = engine.prepare(template.render(problems[key.problem_id]))
+        prompt = prepared[where]
+        room = record.context_length - len(prompt.token_ids or ())
+        request = Request(
+            key=key,
+            prompt=prompt,
+            seed=request_seed(plan.sampling.seed, key.problem_id, key.sample_index),
+            max_tokens=min(plan.sampling.max_tokens, max(room, 1)),
+            stop=template.stop,
+            keep_stop=template.keep_stop,
+        )
+        if room < 1:
+            overlong.append(request)
+        else:
+            fitting[key] = request
+    return fitting, overlong
+
+
+def _describe_overlong(overlong: list[Request], record: ModelRecord) -> str:
+    shown = [
+        f"  {request.key.problem_id} with template {request.key.template}: "
+        f"{len(request.prompt.token_ids or ())} tokens"
+        for request in overlong[:5]
+        if request.key.sample_index == 0
+    ]
+    more = f"\n  and {len(overlong) - len(shown)} more" if len(overlong) > len(shown) else ""
+    return (
+        f"{len(overlong)} prompts leave no room for an answer in a context of "
+        f"{record.context_length} tokens:\n" + "\n".join(shown) + more + "\nRaise --max-model-len, "
+        "or count them as failed with --overlong record."
+    )
+
+
+def _response(request: Request, completion: Completion, problems: dict[str, Problem]) -> Response:
+    key, prompt = request.key, request.prompt
+    num_prompt = len(prompt.token_ids) if prompt.token_ids is not None else completion.prompt_tokens
+    return Response(
+        model=key.model,
+        template=key.template,
+        benchmark=problems[key.problem_id].benchmark,
+        problem_id=key.problem_id,
+        sample_index=key.sample_index,
+        seed=request.seed,
+        prompt_sha256=prompt.sha256,
+        prompt_tokens=num_prompt,
+        response=completion.text,
+        num_tokens=completion.num_tokens,
+        token_limit=request.max_tokens,
+        finish_reason=completion.finish_reason,
+        stop_reason=completion.stop_reason,
+        error=completion.error,
+    )

@@ -1,0 +1,121 @@
+"""One problem of a run with everything that became of it, for audit."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from pathlib import Path
+from typing import Any
+
+from evalharness.errors import InputError
+from evalharness.report.runs import choose_verdicts
+from evalharness.report.terminal import visible
+from evalharness.store import (
+    read_problems,
+    read_prompts,
+    read_responses,
+    read_spec,
+    read_verdicts,
+)
+
+_EXCERPT = 60
+
+
+def problem_list(folder: Path, verdicts: str | None) -> list[dict[str, Any]]:
+    """Each problem of a run with how often it was solved and at what length."""
+    read_spec(folder)
+    correct: dict[str, int] = {}
+    for verdict in read_verdicts(folder, choose_verdicts(folder, verdicts)):
+        correct[verdict.problem_id] = correct.get(verdict.problem_id, 0) + (
+            verdict.status == "correct"
+        )
+    lengths: dict[str, list[int | None]] = {}
+    for response in read_responses(folder):
+        lengths.setdefault(response.problem_id, []).append(response.num_tokens)
+    rows = []
+    for problem in read_problems(folder).values():
+        given = lengths.get(problem.problem_id, [])
+        known = [length for length in given if length is not None]
+        text = " ".join(problem.text.split())
+        rows.append(
+            {
+                "problem_id": problem.problem_id,
+                "num_correct": correct.get(problem.problem_id, 0),
+                "num_responses": len(given),
+                "tokens_mean": sum(known) / len(known) if known else None,
+                "problem": text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…",
+            }
+        )
+    return rows
+
+
+def problem_record(
+    folder: Path,
+    problem_id: str,
+    verdicts: str | None,
+    model: str | None = None,
+    template: str | None = None,
+) -> dict[str, Any]:
+    """A problem with its golds and every response with prompt and verdict.
+
+    Raises:
+        InputError: the run has no such problem, or no such response to it.
+    """
+    read_spec(folder)
+    problems = read_problems(folder)
+    if problem_id not in problems:
+        close = difflib.get_close_matches(problem_id, problems, n=3)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise InputError(f'{folder} has no problem "{problem_id}"{hint}')
+    found = {
+        verdict.key: verdict
+        for verdict in read_verdicts(folder, choose_verdicts(folder, verdicts))
+        if verdict.problem_id == problem_id
+    }
+    prompts = read_prompts(folder)
+    responses = [
+        dataclasses.asdict(response)
+        | {
+            "prompt": prompts.get(response.prompt_sha256 or ""),
+            "verdict": dataclasses.asdict(found[response.key]) if response.key in found else None,
+        }
+        for response in read_responses(folder)
+        if response.problem_id == problem_id
+        and model in (None, response.model)
+        and template in (None, response.template)
+    ]
+    if not responses:
+        raise InputError(f"{folder} has no response to {problem_id} of that model and template")
+    responses.sort(key=lambda row: (row["model"], row["template"], row["sample_index"]))
+    return {"problem": dataclasses.asdict(problems[problem_id]), "responses": responses}
+
+
+def render_problem(record: dict[str, Any]) -> str:
+    """The record for a person; control characters of a model are shown, not obeyed."""
+    problem = record["problem"]
+    lines = [f"━━ {problem['problem_id']}", problem["text"], ""]
+    lines.append(f"gold: {' or '.join(problem['golds'])}")
+    if problem["corrected_golds"] is not None:
+        corrected = " or ".join(problem["corrected_golds"]) or "there is no answer"
+        lines.append(f"corrected: {corrected}. {problem['erratum']}")
+    shown = None
+    for row in record["responses"]:
+        if row["prompt"] is not None and row["prompt_sha256"] != shown:
+            shown = row["prompt_sha256"]
+            lines += ["", f"── prompt ({row['template']}, {row['prompt_tokens']} tokens)"]
+            lines.append(row["prompt"])
+        length = "? tokens" if row["num_tokens"] is None else f"{row['num_tokens']} tokens"
+        end = row["finish_reason"] or "end unknown"
+        lines += [
+            "",
+            f"── {row['model']} · {row['template']} · sample {row['sample_index']} · {length}, {end}",
+            row["error"] or row["response"],
+        ]
+        verdict = row["verdict"]
+        if verdict:
+            lines.append(f"→ {verdict['status']}: {verdict['reason']}")
+            lines.append(
+                f"  answer {verdict['extracted']!r} by {verdict['extraction']}, "
+                f"decided by {verdict['method']}"
+            )
+    return visible("\n".join(lines))

@@ -1,0 +1,47 @@
+"""Tables and texts for a terminal."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+from collections.abc import Iterable
+
+from evalharness.report.tables import Table
+
+_PIPE_WIDTH = 200
+
+
+def as_terminal(tables: Iterable[Table]) -> str:
+    """The tables as text, as wide as the terminal; through a pipe wide enough to cut nothing."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    is_terminal = sys.stdout.isatty()
+    width = max(shutil.get_terminal_size().columns, 60) if is_terminal else _PIPE_WIDTH
+    out = io.StringIO()
+    console = Console(file=out, width=width, highlight=False, force_terminal=is_terminal)
+    for table in tables:
+        grid = RichTable(
+            title=Text(table.title, style="bold"), box=SIMPLE_HEAD, title_justify="left"
+        )
+        for index, column in enumerate(table.columns):
+            is_label = index < table.num_labels
+            grid.add_column(Text(column), justify="left" if is_label else "right", overflow="fold")
+        for row in table.rows:
+            grid.add_row(*(Text(visible(cell)) for cell in row))
+        console.print(grid)
+        for note in table.notes:
+            console.print(Text(visible(note), style="dim"))
+        console.print()
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def visible(text: str) -> str:
+    """A text without the control characters that would drive a terminal."""
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else ascii(letter)[1:-1]
+        for letter in text
+    )

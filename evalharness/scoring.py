@@ -1,0 +1,180 @@
+"""From stored responses to verdicts and metrics, while a run goes on or long after."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from evalharness.analysis.metrics import join_verdicts, run_metrics
+from evalharness.checking import CHECKER_NAME, checker_version
+from evalharness.checking.extract import DEFAULT_ANSWER_FORMAT
+from evalharness.checking.workers import CheckerPool
+from evalharness.errors import InputError
+from evalharness.records import GoldChoice, Judgement, Problem, Response, ResponseKey, Verdict
+from evalharness.store import (
+    METRICS,
+    RunWriter,
+    read_problems,
+    read_responses,
+    read_spec,
+    responses_frame,
+    verdicts_frame,
+)
+
+CORRECTED = "+corrected"
+"""Ends the name of a verdict table that used the corrected golds."""
+
+
+def verdict_table(golds: GoldChoice) -> str:
+    """The name of the table that the present checker writes: `<checker>@<version>`."""
+    name = f"{CHECKER_NAME}@{checker_version()}"
+    return name + CORRECTED if golds == "corrected" else name
+
+
+class Scorer:
+    """Checks responses in the background and keeps their verdicts.
+
+    A response to a problem that has no answer under the chosen golds gets no verdict.
+    """
+
+    def __init__(
+        self,
+        problems: Mapping[str, Problem],
+        answer_formats: Mapping[str, tuple[str, ...]],
+        golds: GoldChoice,
+        judged: Callable[[Verdict], None] | None = None,
+    ) -> None:
+        self._problems = problems
+        self._answer_formats = answer_formats
+        self._golds = golds
+        self._judged = judged
+        self._pool = CheckerPool()
+        self._verdicts: dict[ResponseKey, Verdict] = {}
+        self._pending: dict[ResponseKey, Future[Judgement]] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Scorer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._pool.close()
+
+    def submit(self, response: Response) -> None:
+        """Have one response checked; a response that the engine couldn't give is an `error`."""
+        golds = self._problems[response.problem_id].golds_under(self._golds)
+        if not golds:
+            return
+        if response.finish_reason == "error":
+            failed = Judgement(
+                status="error",
+                extracted=None,
+                extraction=None,
+                gold=golds[0],
+                method=None,
+                reason=f"no response: {response.error}",
+                num_milliseconds=0.0,
+            )
+            self._keep(response, failed)
+            return
+        answer_format = self._answer_formats.get(response.template, DEFAULT_ANSWER_FORMAT)
+        future = self._pool.submit(response.response, golds, answer_format)
+        with self._lock:
+            self._pending[response.key] = future
+        future.add_done_callback(lambda done: self._collect(response, done))
+
+    def finish(self) -> list[Verdict]:
+        """Wait for the last one and give all verdicts."""
+        with self._lock:
+            pending = list(self._pending.values())
+        for future in pending:
+            future.result()
+        return list(self._verdicts.values())
+
+    def _collect(self, response: Response, future: Future[Judgement]) -> None:
+        if not future.cancelled() and future.exception() is None:
+            self._keep(response, future.result())
+
+    def _keep(self, response: Response, judgement: Judgement) -> None:
+        verdict = Verdict(
+            model=response.model,
+            template=response.template,
+            benchmark=response.benchmark,
+            problem_id=response.problem_id,
+            sample_index=response.sample_index,
+            status=judgement.status,
+            extracted=judgement.extracted,
+            extraction=judgement.extraction,
+            gold=judgement.gold,
+            method=judgement.method,
+            reason=judgement.reason,
+            num_milliseconds=judgement.num_milliseconds,
+        )
+        with self._lock:
+            self._verdicts[response.key] = verdict
+        if self._judged:
+            self._judged(verdict)
+
+
+def answer_formats(spec: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Where each template of a run has its answer."""
+    return {name: tuple(each["answer_format"]) for name, each in spec["templates"].items()}
+
+
+def score_run(
+    folder: Path, golds: GoldChoice, judged: Callable[[Verdict], None] | None = None
+) -> str:
+    """Check every stored response again, without generating; the name of the table it wrote.
+
+    Raises:
+        StoreError: the folder is no run, or another process is writing it.
+        InputError: the run has no responses.
+    """
+    spec = read_spec(folder)
+    with RunWriter(folder) as writer:
+        responses = read_responses(folder)
+        if not responses:
+            raise InputError(f"{folder}: the run has no responses yet; nothing to score")
+        problems = read_problems(folder)
+        with Scorer(problems, answer_formats(spec), golds, judged) as scorer:
+            for response in responses:
+                scorer.submit(response)
+            verdicts = scorer.finish()
+        return store_verdicts(writer, verdict_table(golds), verdicts)
+
+
+def store_verdicts(writer: RunWriter, name: str, verdicts: Iterable[Verdict]) -> str:
+    """Write a verdict table and the metrics that follow from it."""
+    writer.write_verdicts(name, verdicts)
+    writer.write_json(METRICS, metrics_of(writer.folder, name))
+    return name
+
+
+def metrics_of(folder: Path, verdicts: str) -> list[dict[str, Any]]:
+    """The metrics of a run under one verdict table, as flat rows."""
+    frame = join_verdicts(
+        responses_frame(
+            folder,
+            columns=[
+                "benchmark",
+                "model",
+                "template",
+                "problem_id",
+                "sample_index",
+                "num_tokens",
+                "finish_reason",
+                "token_limit",
+            ],
+        ),
+        verdicts_frame(folder, verdicts),
+    )
+    benchmarks = list(read_spec(folder)["benchmarks"])
+    return run_metrics(frame, benchmarks)
