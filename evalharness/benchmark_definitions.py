@@ -1,0 +1,195 @@
+"""Reads and validates the TOML definition of a benchmark."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evalharness.definitions import Definition, display_path
+from evalharness.errors import InputError
+from evalharness.golds import GOLD_RULES
+from evalharness.sources import HubDataset, LocalFile, PublishedFile, Source
+
+_KEYS = (
+    "title",
+    "description",
+    "aliases",
+    "num_problems",
+    "fingerprint",
+    "licence",
+    "problem_column",
+    "gold_column",
+    "gold_rule",
+    "sources",
+    "errata",
+)
+_COLUMN_KEYS = ("problem_column", "gold_column")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erratum:
+    """A correction of one row's golds; empty golds say that the row can't be answered."""
+
+    row: int
+    golds: tuple[str, ...]
+    reason: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkDefinition:
+    """What a TOML file says of a benchmark."""
+
+    name: str
+    """The file's stem."""
+    path: Path
+    title: str
+    description: str
+    aliases: tuple[str, ...]
+    licence: str
+    num_problems: int | None
+    """None, like an absent fingerprint: not checked."""
+    fingerprint: str | None
+    problem_column: str
+    gold_column: str
+    gold_rule: str
+    sources: tuple[Source, ...]
+    errata: Mapping[int, Erratum]
+    """By row."""
+    row_hashes: tuple[str, ...] | None
+    """From `<name>.rows` beside the definition, to name the rows in which a copy differs."""
+
+
+def read_definition(path: Path) -> BenchmarkDefinition:
+    """The definition of a benchmark.
+
+    Raises:
+        InputError: a key is unknown, missing or wrong, with file and line.
+    """
+    file = Definition(path)
+    table = file.table
+    file.check_keys(table, _KEYS)
+    num_problems = file.get(table, "num_problems", int, -1) if "num_problems" in table else None
+    if num_problems is not None and num_problems < 1:
+        raise file.wrong('"num_problems" must be at least 1', "num_problems")
+    if "fingerprint" in table:
+        _check_hex(file, table, "fingerprint", _SHA256)
+    rule = file.get(table, "gold_rule", str, "plain")
+    if rule not in GOLD_RULES:
+        known = ", ".join(GOLD_RULES)
+        raise file.wrong(f'unknown gold rule "{rule}": the rules are {known}', "gold_rule")
+    found = [_source(file, entry) for entry in _tables(file, "sources")]
+    if not found:
+        raise file.wrong("there is no [[sources]] table: say where the rows come from")
+    return BenchmarkDefinition(
+        name=path.stem,
+        path=path,
+        title=file.need(table, "title", str),
+        description=file.get(table, "description", str, ""),
+        aliases=file.strings(table, "aliases"),
+        licence=file.get(table, "licence", str, ""),
+        num_problems=num_problems,
+        fingerprint=file.need(table, "fingerprint", str) if "fingerprint" in table else None,
+        problem_column=file.get(table, "problem_column", str, "problem"),
+        gold_column=file.get(table, "gold_column", str, "gold"),
+        gold_rule=rule,
+        sources=tuple(found),
+        errata=_errata(file, rule, num_problems),
+        row_hashes=_row_hashes(path, num_problems),
+    )
+
+
+def _tables(file: Definition, key: str) -> list[dict[str, Any]]:
+    entries = file.get(file.table, key, list, [])
+    if not all(isinstance(entry, dict) for entry in entries):
+        raise file.wrong(f'"{key}" must be tables, each opened by [[{key}]]', key)
+    return entries
+
+
+def _check_hex(
+    file: Definition, table: Mapping[str, Any], key: str, pattern: re.Pattern[str]
+) -> str:
+    value = file.need(table, key, str)
+    if not pattern.fullmatch(value):
+        raise file.wrong(f'"{key}" must be hex digits, {pattern.pattern}, not "{value}"', key)
+    return value
+
+
+def _source(file: Definition, entry: Mapping[str, Any]) -> Source:
+    columns = {key: file.need(entry, key, str) for key in _COLUMN_KEYS if key in entry}
+    kinds = [key for key in ("repository", "file", "hub") if key in entry]
+    if len(kinds) != 1:
+        raise file.wrong('a source has exactly one of "repository", "file" and "hub"', "sources")
+    if kinds == ["repository"]:
+        file.check_keys(entry, ("repository", "commit", "path", "sha256", *_COLUMN_KEYS))
+        place = file.need(entry, "path", str)
+        repository = file.need(entry, "repository", str)
+        if place.startswith("/") or ".." in f"{repository}/{place}".split("/"):
+            raise file.wrong('"path" must stay inside the repository', "path")
+        return PublishedFile(
+            repository=repository,
+            commit=_check_hex(file, entry, "commit", _COMMIT),
+            path=place,
+            sha256=_check_hex(file, entry, "sha256", _SHA256),
+            columns=columns,
+        )
+    if kinds == ["file"]:
+        file.check_keys(entry, ("file", *_COLUMN_KEYS))
+        return LocalFile(path=file.path.parent / file.need(entry, "file", str), columns=columns)
+    file.check_keys(entry, ("hub", "config", "split", "revision", "where", *_COLUMN_KEYS))
+    where = file.get(entry, "where", dict, {})
+    if not all(isinstance(text, str) for text in where.values()):
+        raise file.wrong('"where" must give a text for each column', "where")
+    return HubDataset(
+        hub=file.need(entry, "hub", str),
+        config=file.need(entry, "config", str) if "config" in entry else None,
+        split=file.need(entry, "split", str) if "split" in entry else None,
+        revision=file.need(entry, "revision", str) if "revision" in entry else None,
+        where=where,
+        columns=columns,
+    )
+
+
+def _errata(file: Definition, rule: str, num_problems: int | None) -> dict[int, Erratum]:
+    errata: dict[int, Erratum] = {}
+    for entry in _tables(file, "errata"):
+        file.check_keys(entry, ("row", "golds", "unanswerable", "reason", "source"))
+        row = file.need(entry, "row", int)
+        if row < 0 or (num_problems is not None and row >= num_problems):
+            raise file.wrong(
+                f"erratum of row {row}: the rows go from 0 to {num_problems}", "errata"
+            )
+        if row in errata:
+            raise file.wrong(f"two errata for row {row}: put them together", "errata")
+        unanswerable = file.get(entry, "unanswerable", bool, False)
+        golds = file.strings(entry, "golds")
+        if unanswerable == bool(golds):
+            raise file.wrong(
+                f'erratum of row {row}: give either "golds" or "unanswerable = true"', "errata"
+            )
+        reason, source = (file.need(entry, key, str).strip() for key in ("reason", "source"))
+        if not reason or not source:
+            raise file.wrong(f"erratum of row {row}: needs its reason and its source", "errata")
+        if golds:
+            try:
+                # A correction is written as an answer, whatever the column of the source holds.
+                golds = GOLD_RULES["integer" if rule == "integer" else "plain"](golds)
+            except ValueError as error:
+                raise file.wrong(f"erratum of row {row}: {error}", "errata") from error
+        errata[row] = Erratum(row=row, golds=golds, reason=reason, source=source)
+    return errata
+
+
+def _row_hashes(path: Path, num_problems: int | None) -> tuple[str, ...] | None:
+    beside = path.with_suffix(".rows")
+    if not beside.is_file():
+        return None
+    lines = tuple(beside.read_text(encoding="ascii").splitlines())
+    if num_problems is not None and len(lines) != num_problems:
+        raise InputError(f"{display_path(beside)}: {len(lines)} lines for {num_problems} problems")
+    return lines

@@ -1,0 +1,317 @@
+"""Benchmarks: a TOML definition, a file or a hub data set becomes verified problems."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from evalharness import paths, sources
+from evalharness.benchmark_definitions import BenchmarkDefinition, read_definition
+from evalharness.definitions import Definition, suggestion
+from evalharness.errors import DataError, InputError
+from evalharness.golds import GOLD_RULES, CanonicalRow, fingerprint
+from evalharness.problems import (
+    Columns,
+    canonical_rows,
+    choose_columns,
+    in_published_order,
+    own_ids,
+    problems_of,
+    published_problems,
+)
+from evalharness.records import Problem
+from evalharness.sources import HubDataset, LocalFile, PublishedFile, Row, Source
+
+_HUB_ID = re.compile(
+    r"(?P<hub>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w.-]+))?(?::(?P<names>[\w.-]+(?::[\w.-]+)?))?"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """A loaded benchmark."""
+
+    name: str
+    title: str
+    problems: tuple[Problem, ...]
+    fingerprint: str
+    """Of all published rows, whatever the limit; see `golds.fingerprint`."""
+    source: str
+    """Where the rows really came from."""
+    num_published: int
+    verified: bool
+    """Whether count and fingerprint were given by a definition and agree."""
+    definition: Path | None = None
+    description: str = ""
+    licence: str = ""
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkInfo:
+    """One line of the list of benchmarks."""
+
+    name: str
+    title: str
+    num_problems: int | None
+    source: str
+    """Where the data lies; `not fetched` where it isn't on this machine."""
+    fingerprint: str | None
+    verified: bool
+    """Loaded from this machine just now, and found to be what the definition says."""
+    aliases: tuple[str, ...]
+    description: str
+    licence: str
+    trouble: str = ""
+    """What is wrong with the data on this machine."""
+
+
+def folded(name: str) -> str:
+    """A benchmark's name without case and punctuation: `AIME-2024` and `aime_2024` are one."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def definition_paths() -> list[Path]:
+    """The shipped definitions, by name."""
+    return sorted(paths.shipped_folder("benchmarks").glob("*.toml"))
+
+
+def known_name(name: str) -> str | None:
+    """The canonical name of a shipped benchmark or of one of its aliases; None for any other.
+
+    Raises:
+        InputError: a definition that ships with the harness is broken.
+    """
+    if "/" in name:
+        return None
+    for path in definition_paths():
+        if folded(path.stem) == folded(name):
+            return path.stem
+    for path in definition_paths():
+        definition = Definition(path)
+        if folded(name) in map(folded, definition.strings(definition.table, "aliases")):
+            return path.stem
+    return None
+
+
+def load_benchmark(
+    name_or_path: str,
+    *,
+    problem_column: str | None = None,
+    gold_column: str | None = None,
+    gold_rule: str | None = None,
+    limit: int | None = None,
+    base_url: str = sources.GITHUB,
+) -> Benchmark:
+    """The problems of a shipped benchmark, of a definition, of a data file or of a hub data set.
+
+    `name_or_path` is a name or alias (`aime24`), a definition (`mine.toml`), a JSONL, JSON, Parquet
+    or CSV file, or a hub id `owner/name[@revision][:[config:]split]`. Columns and the gold rule are
+    for files and hub ids: a definition names its own. `limit` keeps the first problems.
+    Problem ids are `<name>/<0-based row of the published file>`; a file or hub data set with a
+    column `problem_id` uses that instead of the row.
+
+    Raises:
+        InputError: unknown name, or a definition, file, column or row that is wrong.
+        DataError: the data can't be had, or isn't what the definition says; names the rows.
+    """
+    if limit is not None and limit < 1:
+        raise InputError(f"--limit {limit}: the least is 1")
+    path = Path(name_or_path).expanduser()
+    name = known_name(name_or_path)
+    if name or path.suffix == ".toml":
+        if problem_column or gold_column or gold_rule:
+            raise InputError(
+                f"{name_or_path}: the definition names the columns and the gold rule; "
+                "give them only with a data file or a hub id"
+            )
+        if name:
+            path = paths.shipped_folder("benchmarks") / f"{name}.toml"
+        elif not _is_shipped(path):
+            _check_own_name(path.stem, name_or_path)
+        definition = read_definition(path)
+        found = _here(definition) or _fetched(definition, base_url)
+        benchmark = _verified(definition, found)
+    elif path.suffix.lower() in sources.SUFFIXES:
+        if not path.is_file():
+            raise InputError(f"{name_or_path}: no such file")
+        _check_own_name(path.stem, name_or_path)
+        rows = sources.read_file(path)
+        columns = choose_columns(rows, problem_column, gold_column)
+        benchmark = _load_own(path.stem, str(path), rows, columns, gold_rule or "plain")
+    elif hub_id := _HUB_ID.fullmatch(name_or_path):
+        config, _, split = (hub_id["names"] or "").rpartition(":")
+        hub = HubDataset(
+            hub=hub_id["hub"],
+            revision=hub_id["revision"],
+            config=config or None,
+            split=split or None,
+        )
+        rows = sources.read_hub(hub)
+        columns = choose_columns(rows, problem_column, gold_column)
+        own_name = name_or_path.replace(f"@{hub_id['revision']}", "")
+        described = f"hub data set {name_or_path}"
+        benchmark = _load_own(own_name, described, rows, columns, gold_rule or "plain")
+    else:
+        names = [path.stem for path in definition_paths()]
+        raise InputError(
+            f'unknown benchmark "{name_or_path}"{suggestion(name_or_path, names) or "."} '
+            f"The benchmarks are {', '.join(names)}; a definition (.toml), a data file "
+            f"({', '.join(sources.SUFFIXES)}) or a hub id owner/name works too"
+        )
+    if limit is not None:
+        benchmark = replace(benchmark, problems=benchmark.problems[:limit])
+    return benchmark
+
+
+def list_benchmarks() -> list[BenchmarkInfo]:
+    """The shipped benchmarks, each really loaded and checked where its data is on this machine."""
+    return [_describe(path) for path in definition_paths()]
+
+
+def fetch_benchmark(name: str, *, base_url: str = sources.GITHUB) -> Benchmark:
+    """Download a shipped benchmark ahead of time and verify it; `source` says where it lies.
+
+    Raises:
+        InputError: unknown name.
+        DataError: it can't be had, or isn't what the definition says.
+    """
+    if known_name(name) is None:
+        names = [path.stem for path in definition_paths()]
+        raise InputError(
+            f'unknown benchmark "{name}"{suggestion(name, names) or "."} '
+            f"The benchmarks are {', '.join(names)}"
+        )
+    return load_benchmark(name, base_url=base_url)
+
+
+def _describe(path: Path) -> BenchmarkInfo:
+    definition = read_definition(path)
+    source, verified, trouble = "not fetched", False, ""
+    try:
+        found = _here(definition)
+        if found is not None:
+            benchmark = _verified(definition, found)
+            source, verified = benchmark.source, benchmark.verified
+    except (DataError, InputError) as error:
+        source, trouble = "damaged", str(error)
+    return BenchmarkInfo(
+        name=definition.name,
+        title=definition.title,
+        num_problems=definition.num_problems,
+        source=source,
+        fingerprint=definition.fingerprint,
+        verified=verified,
+        aliases=definition.aliases,
+        description=definition.description,
+        licence=definition.licence,
+        trouble=trouble,
+    )
+
+
+class _Found(NamedTuple):
+    """Rows, and the source that they came from."""
+
+    source: Source
+    described: str
+    rows: list[Row]
+
+
+def _here(definition: BenchmarkDefinition) -> _Found | None:
+    """The rows of the first source that lies on this machine."""
+    for source in definition.sources:
+        if isinstance(source, LocalFile):
+            return _Found(source, str(source.path), sources.read_file(source.path))
+        if isinstance(source, PublishedFile):
+            path = sources.find_local(source)
+            if path is not None:
+                return _published(source, path)
+    return None
+
+
+def _fetched(definition: BenchmarkDefinition, base_url: str) -> _Found:
+    """The rows of the first source that answers."""
+    reasons = []
+    for source in definition.sources:
+        try:
+            if isinstance(source, PublishedFile):
+                return _published(source, sources.download(source, base_url))
+            if isinstance(source, HubDataset):
+                described = f"hub data set {source.hub}"
+                described += f"@{source.revision}" if source.revision else ""
+                return _Found(source, described, sources.read_hub(source))
+        except sources.SourceUnavailableError as error:
+            reasons.append(str(error))
+    raise DataError(f"{definition.name}: {'; '.join(reasons)}")
+
+
+def _published(source: PublishedFile, path: Path) -> _Found:
+    described = f"{source.repository}@{source.commit[:7]} {source.path} ({path})"
+    return _Found(source, described, sources.read_file(path, Path(source.path).suffix))
+
+
+def _verified(definition: BenchmarkDefinition, found: _Found) -> Benchmark:
+    """The benchmark, if the rows are those of its definition."""
+    columns = Columns(
+        found.source.columns.get("problem_column", definition.problem_column),
+        found.source.columns.get("gold_column", definition.gold_column),
+    )
+    rows = canonical_rows(found.rows, columns, definition.gold_rule, DataError)
+    rows = in_published_order(definition, rows, found.described)
+    return Benchmark(
+        name=definition.name,
+        title=definition.title,
+        problems=published_problems(definition, rows),
+        fingerprint=fingerprint(rows),
+        source=found.described,
+        num_published=len(rows),
+        verified=definition.fingerprint is not None,
+        definition=definition.path,
+        description=definition.description,
+        licence=definition.licence,
+        aliases=definition.aliases,
+    )
+
+
+def _load_own(
+    name: str, described: str, rows: Sequence[Row], columns: Columns, rule: str
+) -> Benchmark:
+    """A file or hub data set without a definition: nothing to verify it against."""
+    if rule not in GOLD_RULES:
+        raise InputError(
+            f'unknown gold rule "{rule}"{suggestion(rule, GOLD_RULES) or "."} '
+            f"The rules are {', '.join(GOLD_RULES)}"
+        )
+    canonical = canonical_rows(rows, columns, rule, InputError)
+    return Benchmark(
+        name=name,
+        title=name,
+        problems=problems_of(name, canonical, own_ids(name, rows)),
+        fingerprint=fingerprint(canonical),
+        source=described,
+        num_published=len(canonical),
+        verified=False,
+    )
+
+
+def _is_shipped(path: Path) -> bool:
+    return path.resolve() in [shipped.resolve() for shipped in definition_paths()]
+
+
+def _check_own_name(name: str, given: str) -> None:
+    """A user's file mustn't take the name under which a shipped benchmark's scores are kept."""
+    known = known_name(name)
+    if known is not None:
+        raise InputError(
+            f'{given}: "{name}" is the shipped benchmark {known}: rename the file, '
+            f"or take the shipped one with --benchmark {known}"
+        )
+
+
+def row_hashes(benchmark: Benchmark) -> str:
+    """The content of the `.rows` file of a benchmark that was loaded without a limit."""
+    rows = (CanonicalRow(problem.text, problem.golds) for problem in benchmark.problems)
+    return "".join(f"{row.hashes}\n" for row in rows)

@@ -1,0 +1,225 @@
+"""From rows to problems, and the check that a copy of a benchmark is the published one."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from evalharness.benchmark_definitions import BenchmarkDefinition
+from evalharness.definitions import suggestion
+from evalharness.errors import DataError, EvalHarnessError, InputError
+from evalharness.golds import GOLD_RULES, CanonicalRow, canonical_text, fingerprint
+from evalharness.records import Problem
+from evalharness.sources import Row
+
+PROBLEM_COLUMNS = ("problem", "question", "prompt")
+GOLD_COLUMNS = ("gold", "answer", "final_answer", "expected_answer", "target")
+ID_COLUMN = "problem_id"
+_NUM_SHOWN = 3
+
+
+class Columns(NamedTuple):
+    """Which columns of a file hold the problem and the gold."""
+
+    problem: str
+    gold: str
+
+
+def choose_columns(rows: Sequence[Row], problem: str | None, gold: str | None) -> Columns:
+    """The columns that the user named, else the first known ones, whatever their case.
+
+    Two known columns that agree in every row are one; where they differ the user has to say.
+
+    Raises:
+        InputError: no such column, or several that differ; names those that exist.
+    """
+    return Columns(
+        _choose(rows, problem, PROBLEM_COLUMNS, "problem"),
+        _choose(rows, gold, GOLD_COLUMNS, "gold"),
+    )
+
+
+def _choose(rows: Sequence[Row], named: str | None, known: Sequence[str], kind: str) -> str:
+    columns = list(dict.fromkeys(column for row in rows for column in row.cells))
+    place = rows[0].place
+    existing = f"the columns are {', '.join(map(str, columns))}"
+    if named is not None:
+        if named not in columns:
+            raise InputError(
+                f'{place}: no {kind} column "{named}"{suggestion(named, columns)}: {existing}'
+            )
+        return named
+    order = {name: position for position, name in enumerate(known)}
+    found = [column for column in columns if str(column).lower() in order]
+    found.sort(key=lambda column: order[column.lower()])
+    if not found:
+        raise InputError(
+            f"{place}: no {kind} column ({', '.join(known)}): {existing}; "
+            f"name it with {kind}_column"
+        )
+    for other in found[1:]:
+        if any(row.cells.get(other) != row.cells.get(found[0]) for row in rows):
+            raise InputError(
+                f'{place}: both "{found[0]}" and "{other}" could be the {kind} and they differ: '
+                f"name one with {kind}_column; {existing}"
+            )
+    return found[0]
+
+
+def canonical_rows(
+    rows: Sequence[Row], columns: Columns, rule: str, error_kind: type[EvalHarnessError]
+) -> list[CanonicalRow]:
+    """Texts as they stand and golds normalised by rule.
+
+    Raises:
+        EvalHarnessError: of the given kind, with the place of the row and what it lacks.
+    """
+    found = []
+    for row in rows:
+        text = row.cells.get(columns.problem)
+        if not isinstance(text, str) or not text.strip():
+            raise error_kind(
+                f'{row.place}: no problem text in column "{columns.problem}"; '
+                f"the columns are {', '.join(map(str, row.cells))}"
+            )
+        try:
+            golds = GOLD_RULES[rule](row.cells.get(columns.gold))
+        except ValueError as error:
+            raise error_kind(f'{row.place}: column "{columns.gold}": {error}') from error
+        found.append(CanonicalRow(text, golds))
+    return found
+
+
+def own_ids(name: str, rows: Sequence[Row]) -> list[str]:
+    """`<name>/<problem_id>` where the rows have that column, else `<name>/<row>`.
+
+    Raises:
+        InputError: an id is missing or stands twice; names both rows.
+    """
+    if not any(ID_COLUMN in row.cells for row in rows):
+        return [f"{name}/{index}" for index in range(len(rows))]
+    places: dict[str, str] = {}
+    for row in rows:
+        value = row.cells.get(ID_COLUMN)
+        if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+            raise InputError(f'{row.place}: column "{ID_COLUMN}": no id, or not a text or integer')
+        identifier = str(value).strip()
+        if not identifier.startswith(f"{name}/"):
+            identifier = f"{name}/{identifier}"
+        if identifier in places:
+            raise InputError(
+                f'{row.place}: the {ID_COLUMN} "{value}" stands at {places[identifier]} already'
+            )
+        places[identifier] = row.place
+    return list(places)
+
+
+def problems_of(name: str, rows: Sequence[CanonicalRow], ids: Sequence[str]) -> tuple[Problem, ...]:
+    """One problem a row, its text verbatim."""
+    return tuple(
+        Problem(benchmark=name, problem_id=identifier, text=row.text, golds=row.golds)
+        for row, identifier in zip(rows, ids, strict=True)
+    )
+
+
+def published_problems(
+    definition: BenchmarkDefinition, rows: Sequence[CanonicalRow]
+) -> tuple[Problem, ...]:
+    """One problem a row, its text verbatim, both readings of its golds."""
+    problems = []
+    for index, row in enumerate(rows):
+        erratum = definition.errata.get(index)
+        problems.append(
+            Problem(
+                benchmark=definition.name,
+                problem_id=f"{definition.name}/{index}",
+                text=row.text,
+                golds=row.golds,
+                corrected_golds=erratum.golds if erratum else None,
+                erratum=f"{erratum.reason} ({erratum.source})" if erratum else "",
+            )
+        )
+    return tuple(problems)
+
+
+def in_published_order(
+    definition: BenchmarkDefinition, rows: Sequence[CanonicalRow], source: str
+) -> list[CanonicalRow]:
+    """The rows as the definition's fingerprint has them; another order is put right.
+
+    Raises:
+        DataError: rows are missing, too many or different; shows the first of them.
+    """
+    rows = list(rows)
+    expected = definition.num_problems
+    is_counted = expected is None or len(rows) == expected
+    if is_counted and definition.fingerprint in (None, fingerprint(rows)):
+        return rows
+    what = f"{definition.name}: {source} isn't the benchmark that {definition.path.name} describes"
+    if definition.row_hashes is None:
+        raise DataError(
+            f"{what}: {len(rows)} rows for {expected}, fingerprint {fingerprint(rows)} "
+            f"for {definition.fingerprint}"
+        )
+    pool: dict[str, list[CanonicalRow]] = defaultdict(list)
+    for row in reversed(rows):
+        pool[row.hashes].append(row)
+    ordered = [pool[hashes].pop() if pool[hashes] else None for hashes in definition.row_hashes]
+    complete = [row for row in ordered if row is not None]
+    if len(complete) == len(rows) == len(ordered):
+        if fingerprint(complete) == definition.fingerprint:
+            return complete
+        raise DataError(f"{what}: fingerprint {fingerprint(complete)}")
+    unmatched = {id(row) for remaining in pool.values() for row in remaining}
+    strangers = [(index, row) for index, row in enumerate(rows) if id(row) in unmatched]
+    missing = {
+        index: definition.row_hashes[index] for index, row in enumerate(ordered) if row is None
+    }
+    lines = _differences(missing, strangers)
+    shown = "\n".join(f"  {line}" for line in lines[:_NUM_SHOWN])
+    more = f"\n  and {len(lines) - _NUM_SHOWN} more" if len(lines) > _NUM_SHOWN else ""
+    raise DataError(
+        f"{what}: {len(rows)} rows for {len(ordered)}, {len(complete)} agree:\n{shown}{more}\n"
+        "Use the published file, or give this copy a definition of its own"
+    )
+
+
+def _differences(
+    missing: Mapping[int, str], strangers: Sequence[tuple[int, CanonicalRow]]
+) -> list[str]:
+    """One line for each published row that a copy lacks, and for each row it has besides."""
+    by_text: dict[str, list[tuple[int, CanonicalRow]]] = defaultdict(list)
+    for index, row in strangers:
+        by_text[row.text_hash].append((index, row))
+    at = dict(strangers)
+    lines: dict[int, str] = {}
+    used: set[int] = set()
+    for row_index, hashes in missing.items():
+        same_text = by_text.get(hashes.split(" ")[0])
+        if same_text:
+            index, row = same_text.pop(0)
+            used.add(index)
+            golds = json.dumps(row.golds, ensure_ascii=False)
+            lines[row_index] = f"row {row_index}: another gold: here {golds}"
+    for row_index in missing:
+        if row_index in lines:
+            continue
+        if len(strangers) == len(missing) and row_index in at and row_index not in used:
+            used.add(row_index)
+            text = canonical_text(at[row_index].text)
+            lines[row_index] = f"row {row_index}: another text: here {_excerpt(text)}"
+        else:
+            lines[row_index] = f"row {row_index}: missing"
+    extra = [
+        f"not in the benchmark: row {index} here, {_excerpt(row.text)}"
+        for index, row in strangers
+        if index not in used
+    ]
+    return [lines[index] for index in sorted(lines)] + extra
+
+
+def _excerpt(text: str) -> str:
+    flat = " ".join(text.split())
+    return json.dumps(flat if len(flat) <= 100 else flat[:97] + "...", ensure_ascii=False)
