@@ -188,7 +188,9 @@ def benchmarks(options: argparse.Namespace) -> int:
             return 0
         for info in infos:
             mark = "verified" if info.verified else "not here"
-            _print(f"{info.name:14} {info.num_problems:>6} problems  {mark:9} {info.source}")
+            _print(f"{info.name:14} {info.num_problems:>6} problems  {mark:9} {info.title}")
+            if info.trouble:
+                _print(f"{'':14} {info.trouble}")
         return 0
     benchmark = _load_benchmark(options.name, options)
     problem = benchmark.problems[0]

@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evalharness.benchmarks import ProblemIndex, load_benchmark
-from evalharness.benchmarks.golds import GOLD_RULES
-from evalharness.benchmarks.sources import Row, read_file, sha256_of
+from evalharness.benchmarks import Benchmark, known_name, load_benchmark
 from evalharness.checking.extract import DEFAULT_ANSWER_FORMAT
 from evalharness.definitions import display_path, suggestion
-from evalharness.errors import InputError
+from evalharness.errors import DataError, InputError
+from evalharness.golds import GOLD_RULES
+from evalharness.matching import ProblemIndex
 from evalharness.records import GoldChoice, Problem, Response, ResponseKey, Verdict
 from evalharness.scoring import score_run
 from evalharness.session import describe_session
+from evalharness.sources import Row, read_file, sha256_of
 from evalharness.store import SPEC, RunWriter, run_id
 from evalharness.templates import load_template, template_names
 
@@ -59,6 +60,7 @@ class _Collected:
     places: dict[ResponseKey, str] = field(default_factory=dict)
     labels: list[Verdict] = field(default_factory=list)
     prompts: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     num_samples: dict[tuple[str, str, str], int] = field(default_factory=dict)
     num_matched: dict[str, int] = field(default_factory=dict)
     num_other_gold: dict[str, int] = field(default_factory=dict)
@@ -102,17 +104,21 @@ def import_responses(
     if (folder / SPEC).exists():
         raise InputError(f"{folder} holds a run already: name another --out")
     count = _token_counter(tokenizer) if tokenizer else None
-    index = ProblemIndex()
     collected = _Collected()
+    rows: list[tuple[str, dict[str, Any]]] = []
     for path in files:
-        rows = read_file(path)
-        _check_columns(path, rows, columns, constants)
-        for row in rows:
-            cells = {ours: row.cells.get(columns.get(ours, ours)) for ours in COLUMNS} | constants
-            _collect(collected, row.place, cells, index, count)
+        found = read_file(path)
+        _check_columns(path, found, columns, constants)
+        for row in found:
+            cells = {ours: row.cells.get(columns.get(ours, ours)) for ours in COLUMNS}
+            rows.append((row.place, cells | constants))
+    known = _known_benchmarks({str(cells["benchmark"]) for _, cells in rows}, collected)
+    index = ProblemIndex(known.values())
+    for place, cells in rows:
+        _collect(collected, place, cells, index, count)
     responses = list(collected.responses.values())
     with RunWriter(folder) as writer:
-        writer.write_json(SPEC, _spec(files, collected, golds, command))
+        writer.write_json(SPEC, _spec(files, collected, known, golds, command))
         writer.write_problems(collected.problems.values())
         writer.write_prompts(collected.prompts)
         writer.append(responses)
@@ -120,6 +126,20 @@ def import_responses(
         if collected.labels:
             writer.write_verdicts(LABELS, collected.labels)
     return ImportResult(verdicts=score_run(folder, golds), notes=_notes(collected))
+
+
+def _known_benchmarks(names: set[str], collected: _Collected) -> dict[str, Benchmark]:
+    """The known benchmarks among `names`; one whose data isn't at hand is noted, not fatal."""
+    known: dict[str, Benchmark] = {}
+    for name in sorted(names):
+        canonical = known_name(name)
+        if canonical is None or canonical in known:
+            continue
+        try:
+            known[canonical] = load_benchmark(canonical)
+        except DataError as error:
+            collected.notes.append(f"{name}: its rows count by their own golds. {error}")
+    return known
 
 
 def _check_columns(
@@ -291,15 +311,19 @@ def _token_counter(name: str) -> Callable[[str], int]:
 
 
 def _spec(
-    files: Sequence[Path], collected: _Collected, golds: GoldChoice, command: str
+    files: Sequence[Path],
+    collected: _Collected,
+    known: Mapping[str, Benchmark],
+    golds: GoldChoice,
+    command: str,
 ) -> dict[str, Any]:
     keys = collected.responses.keys()
     identity = {"imported": {path.name: sha256_of(path) for path in files}}
     templates: dict[str, Any] = {}
     for name in dict.fromkeys(key.template for key in keys):
         if name in template_names():
-            known = load_template(name)
-            templates[name] = dataclasses.asdict(known) | {"sha256": known.sha256}
+            template = load_template(name)
+            templates[name] = dataclasses.asdict(template) | {"sha256": template.sha256}
         else:
             templates[name] = {"answer_format": DEFAULT_ANSWER_FORMAT}
     benchmarks: dict[str, Any] = {}
@@ -315,12 +339,11 @@ def _spec(
         )
         entry["num_problems"] += 1
     for name in collected.num_matched:
-        known_benchmark = load_benchmark(name)
         benchmarks[name] |= {
-            "title": known_benchmark.title,
-            "fingerprint": known_benchmark.fingerprint,
-            "num_published": len(known_benchmark.problems),
-            "source": known_benchmark.source,
+            "title": known[name].title,
+            "fingerprint": known[name].fingerprint,
+            "num_published": known[name].num_published,
+            "source": known[name].source,
         }
     return {
         "format": 1,
@@ -339,6 +362,7 @@ def _notes(collected: _Collected) -> tuple[str, ...]:
     total = len(collected.responses)
     matched = sum(collected.num_matched.values())
     notes = [f"{total} responses; {matched} of them to problems of known benchmarks"]
+    notes += collected.notes
     for name, number in sorted(collected.num_other_gold.items()):
         notes.append(
             f"{name}: {number} of {collected.num_matched[name]} rows bring a gold that is spelled "

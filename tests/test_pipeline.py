@@ -169,7 +169,7 @@ def test_a_prompt_that_fills_the_context_is_refused_before_anything_is_generated
 ) -> None:
     engine = ScriptedEngine(context_length=100)  # the r1 preamble is longer
     engine.use(monkeypatch)
-    with pytest.raises(InputError, match="3 prompts leave no room .* context of 100") as caught:
+    with pytest.raises(InputError, match=r"3 prompts leave no room .* context of 100") as caught:
         go(plan, tmp_path / "run")
     assert "sums/0 with template r1" in str(caught.value)
     assert engine.asked == []

@@ -104,11 +104,12 @@ def render_problem(record: dict[str, Any]) -> str:
             shown = row["prompt_sha256"]
             lines += ["", f"── prompt ({row['template']}, {row['prompt_tokens']} tokens)"]
             lines.append(row["prompt"])
-        length = "? tokens" if row["num_tokens"] is None else f"{row['num_tokens']} tokens"
+        length = "?" if row["num_tokens"] is None else row["num_tokens"]
         end = row["finish_reason"] or "end unknown"
+        who = f"{row['model']} · {row['template']} · sample {row['sample_index']}"
         lines += [
             "",
-            f"── {row['model']} · {row['template']} · sample {row['sample_index']} · {length}, {end}",
+            f"── {who} · {length} tokens, {end}",
             row["error"] or row["response"],
         ]
         verdict = row["verdict"]

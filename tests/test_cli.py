@@ -1,0 +1,211 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evalharness.cli import build_parser, main
+from tests.scripted import ScriptedEngine
+
+HEAVY = (
+    "torch",
+    "transformers",
+    "vllm",
+    "pandas",
+    "numpy",
+    "pyarrow",
+    "datasets",
+    "sympy",
+    "math_verify",
+    "rich",
+    "scipy",
+)
+
+
+@pytest.fixture
+def sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with three problems whose golds are 1, 2 and 3."""
+    monkeypatch.chdir(tmp_path)
+    rows = [{"question": f"What is 0+{gold}?", "answer": str(gold)} for gold in (1, 2, 3)]
+    path = tmp_path / "sums.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
+def test_help_imports_no_heavy_package(arguments: list[str]) -> None:
+    script = (
+        "import sys\n"
+        "from evalharness.cli import main\n"
+        "try:\n"
+        f"    main({arguments!r})\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parent.parent,
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_every_command_shows_an_example_in_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    commands = build_parser()._subparsers._group_actions[0].choices  # type: ignore[union-attr]
+    for name, parser in commands.items():  # type: ignore[union-attr]
+        assert "example:" in parser.format_help(), name
+        assert f"evalharness {name}" in parser.format_help(), name
+
+
+def test_run_report_show_and_score_work_on_one_run(
+    sums: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ScriptedEngine().use(monkeypatch)
+    run = ["run", "--model", "m=x", "--benchmark", "sums.jsonl", "--template", "no,qwen-math"]
+    assert main([*run, "--out", "run"]) == 0
+    table = capsys.readouterr().out
+    assert "33.3 [6.1, 79.2]" in table  # Wilson for 1 of 3
+    assert "n=3" in table
+    assert main(["report", "run", "--format", "markdown"]) == 0
+    assert "| m | no | 33.3 \\[" in capsys.readouterr().out.replace("[", "\\[")
+    assert main(["report", "run", "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics == json.loads(Path("run/metrics.json").read_text())
+    assert {
+        "benchmark",
+        "model",
+        "template",
+        "metric",
+        "value",
+        "low",
+        "high",
+        "stderr",
+        "n",
+        "k",
+    } <= set(metrics[0])
+    assert main(["report", "run", "--format", "csv", "--out", "t.csv"]) == 0
+    assert Path("t.csv").read_text().startswith("benchmark,model,template,metric,value")
+    assert main(["show", "run"]) == 0
+    assert "sums/1" in capsys.readouterr().out
+    assert main(["show", "run", "sums/1", "--template", "no"]) == 0
+    shown = capsys.readouterr().out
+    assert "What is 0+2?" in shown
+    assert "so \\boxed{2}" in shown
+    assert "→ correct" in shown
+    assert main(["score", "run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == metrics
+
+
+def test_the_config_file_gives_flags_and_a_flag_wins(
+    sums: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = ScriptedEngine()
+    engine.use(monkeypatch)
+    Path("run.toml").write_text(
+        'model = ["a=x", "b=y"]\nbenchmark = "sums.jsonl"\ntemplate = ["no"]\n'
+        "max-tokens = 7\nlimit = 1\nquiet = true\n"
+    )
+    assert main(["run", "--config", "run.toml", "--out", "one"]) == 0
+    assert [(each.key.model, each.max_tokens) for each in engine.asked] == [("a", 7), ("b", 7)]
+    engine.asked.clear()
+    assert (
+        main(["run", "--config", "run.toml", "--out", "two", "--model", "c=z", "--limit", "2"]) == 0
+    )
+    assert [each.key.model for each in engine.asked] == ["c", "c"]
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ('modle = "x"\n', 'run.toml:1: unknown key "modle"; did you mean "model"?'),
+        ("seed = 1\nmax-tokens = 'many'\n", 'run.toml:2: "max-tokens" must be of type int'),
+        ("golds = 'best'\n", 'run.toml:1: "golds" must be one of published, corrected'),
+        ("\nmodel = [1]\n", 'run.toml:2: "model" must be a string or a list of strings'),
+        ("quiet = 1\n", 'run.toml:1: "quiet" must be true or false'),
+        ("a = \n", "run.toml:1: not valid TOML"),
+    ],
+)
+def test_a_wrong_config_is_refused_with_its_line(
+    sums: Path, capsys: pytest.CaptureFixture[str], config: str, message: str
+) -> None:
+    Path("run.toml").write_text(config)
+    assert main(["run", "--config", "run.toml"]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--benchmark", "math50"], 'did you mean "math500"?'),
+        (["run", "--template", "qwen"], 'unknown template "qwen"'),
+        (["run", "--engine", "vlm"], "vlm"),
+        (["run", "--model", "no/such/folder", "--engine", "transformers"], "no/such/folder"),
+        (["run", "--samples", "4"], "at temperature 0"),
+        (["run", "--benchmark", "empty.jsonl"], "empty.jsonl"),
+        (["run", "--benchmark", "sums.jsonl", "--gold-column", "solution"], "solution"),
+        (["score", "nowhere"], "nowhere is not a run: there is no such folder"),
+        (["report", "."], "is not a run: it has no run.json"),
+        (["import", "sums.jsonl", "--out", "x"], 'no column "benchmark"'),
+        (["import", "sums.jsonl", "--out", "x", "--map", "golds=answer"], 'unknown column "golds"'),
+        (["check", "2", "\\boxed{2}", "--template", "mine.toml"], "there is no such file"),
+        (["templates", "no", "--benchmark", "sums.jsonl", "--problem", "3"], "rows 0 to 2"),
+    ],
+)
+def test_bad_input_exits_2_with_one_clear_message(
+    sums: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    Path("empty.jsonl").write_text("")
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert "Traceback" not in captured.err
+    assert not Path("runs").exists() or not any(Path("runs").rglob("responses.jsonl"))
+
+
+def test_ctrl_c_exits_130(
+    sums: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(request: object) -> None:
+        raise KeyboardInterrupt
+
+    ScriptedEngine(interrupted).use(monkeypatch)  # type: ignore[arg-type]
+    assert main(["run", "--model", "m=x", "--benchmark", "sums.jsonl"]) == 130
+    assert "what was stored is kept" in capsys.readouterr().err
+
+
+def test_templates_prints_the_exact_prompt(sums: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["templates", "qwen-math", "--benchmark", "sums.jsonl"]) == 0
+    assert capsys.readouterr().out == (
+        "<|im_start|>system\nPlease reason step by step, and put your final answer within "
+        "\\boxed{}.<|im_end|>\n<|im_start|>user\nWhat is 0+1?<|im_end|>\n<|im_start|>assistant\n\n"
+    )
+
+
+def test_a_model_s_text_drives_no_terminal_and_no_spreadsheet(
+    sums: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from evalharness.engines.base import Completion
+
+    ScriptedEngine(
+        lambda request: Completion(
+            key=request.key,
+            text="\x1b[2J\x07 \\boxed{\x1b]0;t\x07}",
+            num_tokens=3,
+            finish_reason="stop",
+        )
+    ).use(monkeypatch)
+    assert (
+        main(["run", "--model", "=cmd|' /C calc'!A0=x", "--benchmark", "sums.jsonl", "--out", "r"])
+        == 0
+    )
+    capsys.readouterr()
+    assert main(["show", "r", "sums/0"]) == 0
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "\\x1b[2J" in shown
+    assert main(["report", "r", "--format", "csv"]) == 0
+    assert ",=cmd" not in capsys.readouterr().out
