@@ -230,7 +230,7 @@ def _problem(
     known = index.find(benchmark, identifier, text)
     if known is not None:
         collected.num_matched[known.benchmark] = collected.num_matched.get(known.benchmark, 0) + 1
-        if cells["gold"] is not None and _golds(place, cells["gold"]) != known.golds:
+        if cells["gold"] is not None and not _is_same_gold(cells["gold"], known):
             number = collected.num_other_gold.get(known.benchmark, 0)
             collected.num_other_gold[known.benchmark] = number + 1
         return collected.problems.setdefault(known.problem_id, known)
@@ -255,6 +255,13 @@ def _problem(
             f"{place}: {identifier} stands for another problem or gold further up: ids must differ"
         )
     return first
+
+
+def _is_same_gold(value: Any, known: Problem) -> bool:
+    try:
+        return _golds("", value) == known.golds
+    except InputError:
+        return False
 
 
 def _golds(place: str, value: Any) -> tuple[str, ...]:
