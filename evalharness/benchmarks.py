@@ -125,7 +125,12 @@ def load_benchmark(
 
 
 def list_benchmarks() -> list[BenchmarkInfo]:
-    """The shipped benchmarks, each really loaded and checked where its data is on this machine."""
+    """The shipped benchmarks, each really loaded and checked where its data is on this machine.
+
+    Raises:
+        InputError: a shipped definition is broken, or `EVALHARNESS_DATA` names no folder.
+    """
+    paths.data_folder()  # Said once, not as the trouble of every benchmark.
     return [_describe(path) for path in definition_paths()]
 
 

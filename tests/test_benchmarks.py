@@ -218,6 +218,48 @@ def test_fetch_brings_a_benchmark_into_the_cache(monkeypatch, tmp_path):
 
 
 @real_data
+def test_hub_copy_of_674_olympiad_rows_is_refused_and_the_missing_row_is_named(
+    monkeypatch, tmp_path
+):
+    """The hub copies of OlympiadBench are reported with 674 rows."""
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "hf"))
+    monkeypatch.chdir(tmp_path)
+    datasets.disable_progress_bars()
+    rows = [
+        {"question": problem.text, "final_answer": list(problem.golds)}
+        for problem in load_benchmark("olympiadbench").problems
+    ]
+    del rows[417]
+    hub = tmp_path / "owner" / "olympiad"
+    hub.mkdir(parents=True)
+    (hub / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in reversed(rows)))
+    shipped = paths.shipped_folder("benchmarks") / "olympiadbench.toml"
+    head, _, _ = shipped.read_text().partition("[[sources]]")
+    (tmp_path / "copy.toml").write_text(
+        head + '[[sources]]\nhub = "owner/olympiad"\nsplit = "train"\n'
+        'problem_column = "question"\ngold_column = "final_answer"\n'
+    )
+    (tmp_path / "copy.rows").write_text(shipped.with_suffix(".rows").read_text())
+    with pytest.raises(DataError) as caught:
+        load_benchmark("copy.toml")
+    assert "674 rows for 675, 674 agree:\n  row 417: missing\n" in str(caught.value)
+
+
+@real_data
+def test_shipped_definition_loads_by_its_path_too():
+    path = paths.shipped_folder("benchmarks") / "aime24.toml"
+    assert load_benchmark(str(path)) == load_benchmark("aime24")
+
+
+def test_wrong_data_folder_is_said_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("EVALHARNESS_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="nowhere is not a folder"):
+        list_benchmarks()
+
+
+@real_data
 def test_wrong_copy_of_aime_on_the_hub_is_refused_with_its_rows(monkeypatch, tmp_path):
     """The most used hub copy lacks figures and misstates row 22."""
     definition = read_definition(paths.shipped_folder("benchmarks") / "aime24.toml")
