@@ -171,7 +171,10 @@ def in_published_order(
     if len(complete) == len(rows) == len(ordered):
         if fingerprint(complete) == definition.fingerprint:
             return complete
-        raise DataError(f"{what}: fingerprint {fingerprint(complete)}")
+        raise DataError(
+            f"{what}: every row has its hash, but the fingerprint is {fingerprint(complete)} "
+            f"for {definition.fingerprint}: the definition and its .rows file disagree"
+        )
     unmatched = {id(row) for remaining in pool.values() for row in remaining}
     strangers = {index: row for index, row in enumerate(rows) if id(row) in unmatched}
     missing = {

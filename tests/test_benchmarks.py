@@ -356,6 +356,14 @@ def test_without_row_hashes_a_different_copy_shows_both_fingerprints(without_dat
         load_benchmark(str(path))
 
 
+def test_short_row_hashes_never_stand_in_for_the_fingerprint(without_data, tmp_path):
+    path = write_toy(tmp_path, '[[sources]]\nfile = "rows.jsonl"\n')
+    (tmp_path / "rows.jsonl").write_text(jsonl(TOY))
+    path.write_text(re.sub(r'fingerprint = "\w+"', f'fingerprint = "{"0" * 64}"', path.read_text()))
+    with pytest.raises(DataError, match=f"the fingerprint is .* for {'0' * 64}"):
+        load_benchmark(str(path))
+
+
 def test_definition_without_a_fingerprint_loads_and_isnt_called_verified(without_data, tmp_path):
     (tmp_path / "rows.jsonl").write_text(jsonl(TOY))
     (tmp_path / "mine.toml").write_text('title = "Mine"\n[[sources]]\nfile = "rows.jsonl"\n')
