@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evalharness import paths
 from evalharness.definitions import Definition, display_path
 from evalharness.errors import InputError
 from evalharness.golds import GOLD_RULES
@@ -63,6 +64,34 @@ class BenchmarkDefinition:
     """By row."""
     row_hashes: tuple[str, ...] | None
     """From `<name>.rows` beside the definition, to name the rows in which a copy differs."""
+
+
+def folded(name: str) -> str:
+    """A benchmark's name without case and punctuation: `AIME-2024` and `aime_2024` are one."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def definition_paths() -> list[Path]:
+    """The shipped definitions, by name."""
+    return sorted(paths.shipped_folder("benchmarks").glob("*.toml"))
+
+
+def known_name(name: str) -> str | None:
+    """The canonical name of a shipped benchmark or of one of its aliases; None for any other.
+
+    Raises:
+        InputError: a definition that ships with the harness is broken.
+    """
+    if "/" in name:
+        return None
+    for path in definition_paths():
+        if folded(path.stem) == folded(name):
+            return path.stem
+    for path in definition_paths():
+        definition = Definition(path)
+        if folded(name) in map(folded, definition.strings(definition.table, "aliases")):
+            return path.stem
+    return None
 
 
 def read_definition(path: Path) -> BenchmarkDefinition:
@@ -161,9 +190,8 @@ def _errata(file: Definition, rule: str, num_problems: int | None) -> dict[int, 
         file.check_keys(entry, ("row", "golds", "unanswerable", "reason", "source"))
         row = file.need(entry, "row", int)
         if row < 0 or (num_problems is not None and row >= num_problems):
-            raise file.wrong(
-                f"erratum of row {row}: the rows go from 0 to {num_problems}", "errata"
-            )
+            last = "" if num_problems is None else f" to {num_problems - 1}"
+            raise file.wrong(f"erratum of row {row}: the rows go from 0{last}", "errata")
         if row in errata:
             raise file.wrong(f"two errata for row {row}: put them together", "errata")
         unanswerable = file.get(entry, "unanswerable", bool, False)

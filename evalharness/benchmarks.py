@@ -9,8 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalharness import paths, sources
-from evalharness.benchmark_definitions import BenchmarkDefinition, read_definition
-from evalharness.definitions import Definition, suggestion
+from evalharness.benchmark_definitions import (
+    BenchmarkDefinition,
+    definition_paths,
+    known_name,
+    read_definition,
+)
+from evalharness.definitions import display_path, suggestion
 from evalharness.errors import DataError, InputError
 from evalharness.golds import GOLD_RULES, CanonicalRow, fingerprint
 from evalharness.problems import (
@@ -69,34 +74,6 @@ class BenchmarkInfo:
     """What is wrong with the data on this machine."""
 
 
-def folded(name: str) -> str:
-    """A benchmark's name without case and punctuation: `AIME-2024` and `aime_2024` are one."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-def definition_paths() -> list[Path]:
-    """The shipped definitions, by name."""
-    return sorted(paths.shipped_folder("benchmarks").glob("*.toml"))
-
-
-def known_name(name: str) -> str | None:
-    """The canonical name of a shipped benchmark or of one of its aliases; None for any other.
-
-    Raises:
-        InputError: a definition that ships with the harness is broken.
-    """
-    if "/" in name:
-        return None
-    for path in definition_paths():
-        if folded(path.stem) == folded(name):
-            return path.stem
-    for path in definition_paths():
-        definition = Definition(path)
-        if folded(name) in map(folded, definition.strings(definition.table, "aliases")):
-            return path.stem
-    return None
-
-
 def load_benchmark(
     name_or_path: str,
     *,
@@ -120,47 +97,27 @@ def load_benchmark(
     """
     if limit is not None and limit < 1:
         raise InputError(f"--limit {limit}: the least is 1")
+    options = _Options(problem_column, gold_column, gold_rule)
     path = Path(name_or_path).expanduser()
     name = known_name(name_or_path)
     if name or path.suffix == ".toml":
-        if problem_column or gold_column or gold_rule:
+        if any(options):
             raise InputError(
                 f"{name_or_path}: the definition names the columns and the gold rule; "
                 "give them only with a data file or a hub id"
             )
         if name:
             path = paths.shipped_folder("benchmarks") / f"{name}.toml"
-        elif not _is_shipped(path):
-            _check_own_name(path.stem, name_or_path)
-        definition = read_definition(path)
-        found = _here(definition) or _fetched(definition, base_url)
-        benchmark = _verified(definition, found)
+        benchmark = _load_defined(path, base_url)
     elif path.suffix.lower() in sources.SUFFIXES:
-        if not path.is_file():
-            raise InputError(f"{name_or_path}: no such file")
-        _check_own_name(path.stem, name_or_path)
-        rows = sources.read_file(path)
-        columns = choose_columns(rows, problem_column, gold_column)
-        benchmark = _load_own(path.stem, str(path), rows, columns, gold_rule or "plain")
+        benchmark = _load_file(path, options)
     elif hub_id := _HUB_ID.fullmatch(name_or_path):
-        config, _, split = (hub_id["names"] or "").rpartition(":")
-        hub = HubDataset(
-            hub=hub_id["hub"],
-            revision=hub_id["revision"],
-            config=config or None,
-            split=split or None,
-        )
-        rows = sources.read_hub(hub)
-        columns = choose_columns(rows, problem_column, gold_column)
-        own_name = name_or_path.replace(f"@{hub_id['revision']}", "")
-        described = f"hub data set {name_or_path}"
-        benchmark = _load_own(own_name, described, rows, columns, gold_rule or "plain")
+        benchmark = _load_hub(hub_id, options)
     else:
-        names = [path.stem for path in definition_paths()]
-        raise InputError(
-            f'unknown benchmark "{name_or_path}"{suggestion(name_or_path, names) or "."} '
-            f"The benchmarks are {', '.join(names)}; a definition (.toml), a data file "
-            f"({', '.join(sources.SUFFIXES)}) or a hub id owner/name works too"
+        raise _unknown(
+            name_or_path,
+            f"; a definition (.toml), a data file ({', '.join(sources.SUFFIXES)}) "
+            "or a hub id owner/name works too",
         )
     if limit is not None:
         benchmark = replace(benchmark, problems=benchmark.problems[:limit])
@@ -168,7 +125,12 @@ def load_benchmark(
 
 
 def list_benchmarks() -> list[BenchmarkInfo]:
-    """The shipped benchmarks, each really loaded and checked where its data is on this machine."""
+    """The shipped benchmarks, each really loaded and checked where its data is on this machine.
+
+    Raises:
+        InputError: a shipped definition is broken, or `EVALHARNESS_DATA` names no folder.
+    """
+    paths.data_folder()  # Said once, not as the trouble of every benchmark.
     return [_describe(path) for path in definition_paths()]
 
 
@@ -180,12 +142,38 @@ def fetch_benchmark(name: str, *, base_url: str = sources.GITHUB) -> Benchmark:
         DataError: it can't be had, or isn't what the definition says.
     """
     if known_name(name) is None:
-        names = [path.stem for path in definition_paths()]
-        raise InputError(
-            f'unknown benchmark "{name}"{suggestion(name, names) or "."} '
-            f"The benchmarks are {', '.join(names)}"
-        )
+        raise _unknown(name)
     return load_benchmark(name, base_url=base_url)
+
+
+def row_hashes(benchmark: Benchmark) -> str:
+    """The content of the `.rows` file of a benchmark that was loaded without a limit."""
+    rows = (CanonicalRow(problem.text, problem.golds) for problem in benchmark.problems)
+    return "".join(f"{row.hashes}\n" for row in rows)
+
+
+class _Options(NamedTuple):
+    """What the user says of a file without a definition; None leaves it to the defaults."""
+
+    problem_column: str | None
+    gold_column: str | None
+    gold_rule: str | None
+
+
+class _Found(NamedTuple):
+    """Rows, and the source that they came from."""
+
+    source: Source
+    described: str
+    rows: list[Row]
+
+
+def _unknown(name: str, more: str = "") -> InputError:
+    names = [path.stem for path in definition_paths()]
+    return InputError(
+        f'unknown benchmark "{name}"{suggestion(name, names) or "."} '
+        f"The benchmarks are {', '.join(names)}{more}"
+    )
 
 
 def _describe(path: Path) -> BenchmarkInfo:
@@ -212,12 +200,11 @@ def _describe(path: Path) -> BenchmarkInfo:
     )
 
 
-class _Found(NamedTuple):
-    """Rows, and the source that they came from."""
-
-    source: Source
-    described: str
-    rows: list[Row]
+def _load_defined(path: Path, base_url: str) -> Benchmark:
+    if path.resolve() not in [shipped.resolve() for shipped in definition_paths()]:
+        _check_own_name(path.stem, path)
+    definition = read_definition(path)
+    return _verified(definition, _here(definition) or _fetched(definition, base_url))
 
 
 def _here(definition: BenchmarkDefinition) -> _Found | None:
@@ -276,15 +263,35 @@ def _verified(definition: BenchmarkDefinition, found: _Found) -> Benchmark:
     )
 
 
-def _load_own(
-    name: str, described: str, rows: Sequence[Row], columns: Columns, rule: str
-) -> Benchmark:
+def _load_file(path: Path, options: _Options) -> Benchmark:
+    if not path.is_file():
+        raise InputError(f"{display_path(path)}: no such file")
+    _check_own_name(path.stem, path)
+    return _load_undefined(path.stem, str(path), sources.read_file(path), options)
+
+
+def _load_hub(hub_id: re.Match[str], options: _Options) -> Benchmark:
+    config, _, split = (hub_id["names"] or "").rpartition(":")
+    hub = HubDataset(
+        hub=hub_id["hub"],
+        revision=hub_id["revision"],
+        config=config or None,
+        split=split or None,
+    )
+    # The whole id is the name: its last part is often that of a shipped benchmark.
+    name = hub_id["hub"] + (f":{hub_id['names']}" if hub_id["names"] else "")
+    return _load_undefined(name, f"hub data set {hub_id[0]}", sources.read_hub(hub), options)
+
+
+def _load_undefined(name: str, described: str, rows: Sequence[Row], options: _Options) -> Benchmark:
     """A file or hub data set without a definition: nothing to verify it against."""
+    rule = options.gold_rule or "plain"
     if rule not in GOLD_RULES:
         raise InputError(
             f'unknown gold rule "{rule}"{suggestion(rule, GOLD_RULES) or "."} '
             f"The rules are {', '.join(GOLD_RULES)}"
         )
+    columns = choose_columns(rows, options.problem_column, options.gold_column)
     canonical = canonical_rows(rows, columns, rule, InputError)
     return Benchmark(
         name=name,
@@ -297,21 +304,11 @@ def _load_own(
     )
 
 
-def _is_shipped(path: Path) -> bool:
-    return path.resolve() in [shipped.resolve() for shipped in definition_paths()]
-
-
-def _check_own_name(name: str, given: str) -> None:
+def _check_own_name(name: str, path: Path) -> None:
     """A user's file mustn't take the name under which a shipped benchmark's scores are kept."""
     known = known_name(name)
     if known is not None:
         raise InputError(
-            f'{given}: "{name}" is the shipped benchmark {known}: rename the file, '
+            f'{display_path(path)}: "{name}" is the shipped benchmark {known}: rename the file, '
             f"or take the shipped one with --benchmark {known}"
         )
-
-
-def row_hashes(benchmark: Benchmark) -> str:
-    """The content of the `.rows` file of a benchmark that was loaded without a limit."""
-    rows = (CanonicalRow(problem.text, problem.golds) for problem in benchmark.problems)
-    return "".join(f"{row.hashes}\n" for row in rows)

@@ -22,7 +22,7 @@ class CanonicalRow(NamedTuple):
 
     @property
     def line(self) -> str:
-        r"""A JSON array of the text (`\n` line ends, no surrounding whitespace), then the golds."""
+        """The array of the canonical text and the golds, as `json.dumps` with plain Unicode."""
         return json.dumps([canonical_text(self.text), *self.golds], ensure_ascii=False)
 
     @property
@@ -66,12 +66,16 @@ def without_dollars(text: str) -> str:
     if len(_DOLLAR.findall(text)) % 2:
         return _DOLLAR.sub("", text).strip()
     for opening, closing in _WRAPPERS:
-        if len(text) > len(opening + closing) and text.startswith(opening):
-            inner = text[len(opening) : -len(closing)]
-            # `\\(` is a line break and a bracket, so the escaped forms need no such care.
-            is_whole = text.endswith(closing) and not text.endswith("\\" + closing)
-            if is_whole and not _DOLLAR.search(inner) and opening not in inner:
-                return inner.strip()
+        inner = text[len(opening) : -len(closing)]
+        if (
+            len(text) > len(opening + closing)
+            and text.startswith(opening)
+            and text.endswith(closing)
+            and not text.endswith("\\" + closing)
+            and not _DOLLAR.search(inner)
+            and (opening.startswith("$") or opening not in inner)
+        ):
+            return inner.strip()
     return text
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from evalharness.benchmark_definitions import BenchmarkDefinition
 from evalharness.definitions import suggestion
 from evalharness.errors import DataError, EvalHarnessError, InputError
-from evalharness.golds import GOLD_RULES, CanonicalRow, canonical_text, fingerprint
+from evalharness.golds import GOLD_RULES, CanonicalRow, fingerprint
 from evalharness.records import Problem
 from evalharness.sources import Row
 
@@ -171,13 +171,19 @@ def in_published_order(
     if len(complete) == len(rows) == len(ordered):
         if fingerprint(complete) == definition.fingerprint:
             return complete
-        raise DataError(f"{what}: fingerprint {fingerprint(complete)}")
+        raise DataError(
+            f"{what}: every row has its hash, but the fingerprint is {fingerprint(complete)} "
+            f"for {definition.fingerprint}: the definition and its .rows file disagree"
+        )
     unmatched = {id(row) for remaining in pool.values() for row in remaining}
-    strangers = [(index, row) for index, row in enumerate(rows) if id(row) in unmatched]
+    strangers = {index: row for index, row in enumerate(rows) if id(row) in unmatched}
     missing = {
         index: definition.row_hashes[index] for index, row in enumerate(ordered) if row is None
     }
-    lines = _differences(missing, strangers)
+    is_in_order = len(rows) == len(ordered) and all(
+        row is None or row is rows[index] for index, row in enumerate(ordered)
+    )
+    lines = _differences(missing, strangers, is_in_order)
     shown = "\n".join(f"  {line}" for line in lines[:_NUM_SHOWN])
     more = f"\n  and {len(lines) - _NUM_SHOWN} more" if len(lines) > _NUM_SHOWN else ""
     raise DataError(
@@ -187,37 +193,38 @@ def in_published_order(
 
 
 def _differences(
-    missing: Mapping[int, str], strangers: Sequence[tuple[int, CanonicalRow]]
+    missing: Mapping[int, str], strangers: Mapping[int, CanonicalRow], is_in_order: bool
 ) -> list[str]:
-    """One line for each published row that a copy lacks, and for each row it has besides."""
-    by_text: dict[str, list[tuple[int, CanonicalRow]]] = defaultdict(list)
-    for index, row in strangers:
-        by_text[row.text_hash].append((index, row))
-    at = dict(strangers)
+    """One line for each published row that a copy lacks, and for each row it has besides.
+
+    A row of the copy is the published one with a difference where it has the text of it, or (alone
+    in that) the golds of it, or its place in a copy whose other rows are all in their places.
+    """
     lines: dict[int, str] = {}
-    used: set[int] = set()
-    for row_index, hashes in missing.items():
-        same_text = by_text.get(hashes.split(" ")[0])
-        if same_text:
-            index, row = same_text.pop(0)
-            used.add(index)
-            golds = json.dumps(row.golds, ensure_ascii=False)
-            lines[row_index] = f"row {row_index}: another gold: here {golds}"
-    for row_index in missing:
-        if row_index in lines:
+    unused = dict(strangers)
+    for row, hashes in missing.items():
+        text_hash = hashes.split(" ")[0]
+        same = [index for index, other in unused.items() if other.text_hash == text_hash]
+        if same:
+            golds = json.dumps(unused.pop(same[0]).golds, ensure_ascii=False)
+            lines[row] = f"row {row}: another gold: here {golds}"
+    golds_hashes = [hashes.split(" ")[1] for row, hashes in missing.items() if row not in lines]
+    for row, hashes in missing.items():
+        if row in lines:
             continue
-        if len(strangers) == len(missing) and row_index in at and row_index not in used:
-            used.add(row_index)
-            text = canonical_text(at[row_index].text)
-            lines[row_index] = f"row {row_index}: another text: here {_excerpt(text)}"
+        golds_hash = hashes.split(" ")[1]
+        same = [index for index, other in unused.items() if other.golds_hash == golds_hash]
+        is_alone = len(same) == golds_hashes.count(golds_hash) == 1
+        if is_alone or (is_in_order and row in unused):
+            text = unused.pop(same[0] if is_alone else row).text
+            lines[row] = f"row {row}: another text: here {_excerpt(text)}"
         else:
-            lines[row_index] = f"row {row_index}: missing"
+            lines[row] = f"row {row}: missing"
     extra = [
         f"not in the benchmark: row {index} here, {_excerpt(row.text)}"
-        for index, row in strangers
-        if index not in used
+        for index, row in unused.items()
     ]
-    return [lines[index] for index in sorted(lines)] + extra
+    return [lines[row] for row in sorted(lines)] + extra
 
 
 def _excerpt(text: str) -> str:

@@ -235,7 +235,9 @@ def _read_csv(path: Path, name: str) -> list[Row]:
                     )
                 rows.append(Row(place, cells))
         except csv.Error as error:
-            raise InputError(f"{name}:{reader.line_num}: not valid CSV: {error}") from error
+            raise InputError(
+                f"{name}: after line {reader.line_num}: not valid CSV: {error}"
+            ) from error
     return rows
 
 

@@ -1,0 +1,154 @@
+import re
+
+import pytest
+
+from evalharness.benchmark_definitions import definition_paths, folded, read_definition
+from evalharness.errors import InputError
+from evalharness.sources import HubDataset, LocalFile, PublishedFile
+
+FILE = '[[sources]]\nfile = "toy.jsonl"\n'
+TOP = 'title = "Toy"\nnum_problems = 3\n'
+
+
+def read(folder, text):
+    path = folder / "toy.toml"
+    path.write_text(text)
+    return read_definition(path)
+
+
+def test_definition_reads_every_kind_of_source_in_order(tmp_path):
+    definition = read(
+        tmp_path,
+        f"""{TOP}
+[[sources]]
+repository = "a/b"
+commit = "{"0" * 40}"
+path = "x/y.arrow"
+sha256 = "{"1" * 64}"
+
+[[sources]]
+hub = "c/d"
+config = "main"
+split = "test"
+revision = "abc"
+problem_column = "question"
+where = {{ url = "2024" }}
+
+{FILE}""",
+    )
+    assert definition.name == "toy"
+    assert definition.sources == (
+        PublishedFile(repository="a/b", commit="0" * 40, path="x/y.arrow", sha256="1" * 64),
+        HubDataset(
+            hub="c/d",
+            config="main",
+            split="test",
+            revision="abc",
+            where={"url": "2024"},
+            columns={"problem_column": "question"},
+        ),
+        LocalFile(path=tmp_path / "toy.jsonl"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("titel = 1\n" + TOP + FILE, 'toy.toml:1: unknown key "titel"; did you mean "title"?'),
+        (FILE, 'toy.toml: the key "title" is missing'),
+        (TOP, "no [[sources]] table"),
+        (TOP + 'gold_rule = "intger"\n' + FILE, 'toy.toml:3: unknown gold rule "intger"'),
+        (TOP + 'fingerprint = "abc"\n' + FILE, 'toy.toml:3: "fingerprint" must be hex'),
+        ('title = "T"\nnum_problems = 0\n' + FILE, 'toy.toml:2: "num_problems" must be'),
+        (TOP + "sources = [1]\n", 'toy.toml:3: "sources" must be tables'),
+        (TOP + "[[sources]]\n", 'toy.toml:3: a source has exactly one of "repository"'),
+        (TOP + FILE + 'hub = "a/b"\n', "exactly one of"),
+        (TOP + FILE + 'splt = "x"\n', 'toy.toml:5: unknown key "splt"'),
+        (
+            TOP + '[[sources]]\nrepository = "a/b"\ncommit = "main"\npath = "x"\nsha256 = "1"\n',
+            'toy.toml:5: "commit" must be hex',
+        ),
+        (
+            TOP + '[[sources]]\nrepository = "a/b"\npath = "../x"\n',
+            'toy.toml:5: "path" must stay inside',
+        ),
+        (TOP + '[[sources]]\nhub = "a/b"\nwhere = { url = 1 }\n', '"where" must give a text'),
+        (TOP + FILE + '[[errata]]\nrow = 3\ngolds = ["1"]\n', "the rows go from 0 to 2"),
+        (TOP + FILE + "[[errata]]\nrow = 0\n", 'either "golds" or "unanswerable = true"'),
+        (
+            TOP + FILE + '[[errata]]\nrow = 0\ngolds = ["1"]\nunanswerable = true\n',
+            'either "golds" or "unanswerable = true"',
+        ),
+        (
+            TOP + FILE + '[[errata]]\nrow = 0\ngolds = ["1"]\nreason = " "\nsource = "x"\n',
+            "needs its reason and its source",
+        ),
+        (
+            TOP + FILE + '[[errata]]\nrow = 0\ngolds = [" "]\nreason = "r"\nsource = "x"\n',
+            "erratum of row 0: the gold is empty",
+        ),
+        (
+            TOP + FILE + '[[errata]]\nrow = 0\ngolds = ["1"]\nreason = "r"\nsource = "x"\n' * 2,
+            "two errata for row 0",
+        ),
+    ],
+)
+def test_wrong_definition_is_named_with_file_and_line(tmp_path, text, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        read(tmp_path, text)
+
+
+def test_row_hashes_must_be_as_many_as_the_problems(tmp_path):
+    (tmp_path / "toy.rows").write_text("00000000 00000000\n" * 2)
+    with pytest.raises(InputError, match=r"toy\.rows: 2 lines for 3 problems"):
+        read(tmp_path, TOP + FILE)
+
+
+SHIPPED = [read_definition(path) for path in definition_paths()]
+COUNTS = {
+    "aime24": 30,
+    "amc": 83,
+    "math500": 500,
+    "minerva": 272,
+    "olympiadbench": 675,
+    "gsm8k": 1319,
+    "gsm8k-train": 7473,
+    "aime25": 30,
+    "amc23": 40,
+}
+
+
+def test_shipped_benchmarks_have_their_published_counts():
+    counts = {definition.name: definition.num_problems for definition in SHIPPED}
+    assert {name: counts.get(name) for name in COUNTS} == COUNTS
+
+
+@pytest.mark.parametrize("definition", SHIPPED, ids=lambda definition: definition.name)
+def test_shipped_definition_pins_what_it_loads(definition):
+    assert definition.num_problems is not None
+    assert definition.fingerprint is not None
+    assert definition.licence
+    assert definition.description
+    first = definition.sources[0]
+    if isinstance(first, PublishedFile):
+        assert definition.row_hashes is not None
+        assert isinstance(definition.sources[1], HubDataset)
+        assert all(re.fullmatch("[0-9a-f]{8} [0-9a-f]{8}", row) for row in definition.row_hashes)
+
+
+def test_no_two_benchmarks_share_a_name_or_an_alias():
+    names = [
+        folded(name)
+        for definition in SHIPPED
+        for name in {folded(given): given for given in (definition.name, *definition.aliases)}
+    ]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_errata_are_the_34_minerva_rows_and_4_olympiad_rows():
+    rows = {definition.name: sorted(definition.errata) for definition in SHIPPED}
+    # 33 golds of an earlier part, and row 88, whose list mixes both parts.
+    assert len(rows["minerva"]) == 34
+    assert 88 in rows["minerva"]
+    assert rows["olympiadbench"] == [149, 357, 571, 667]
+    assert all(not found for name, found in rows.items() if name in COUNTS and name[0] in "ag")
