@@ -279,9 +279,9 @@ def templates(options: argparse.Namespace) -> int:
 
 def fetch(options: argparse.Namespace) -> int:
     """Download and verify."""
-    from evalharness.benchmarks import benchmark_names, fetch_benchmark
+    from evalharness.benchmarks import definition_paths, fetch_benchmark
 
-    for name in options.benchmark or benchmark_names():
+    for name in options.benchmark or [path.stem for path in definition_paths()]:
         benchmark = fetch_benchmark(name)
         _print(f"{benchmark.name}: {len(benchmark.problems)} problems from {benchmark.source}")
     return 0

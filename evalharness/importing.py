@@ -9,16 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evalharness.benchmarks import Benchmark, known_name, load_benchmark
+from evalharness.benchmarks import Benchmark, ProblemIndex, known_name, load_benchmark
+from evalharness.benchmarks.golds import GOLD_RULES
+from evalharness.benchmarks.sources import Row, read_file, sha256_of
 from evalharness.checking.extract import DEFAULT_ANSWER_FORMAT
 from evalharness.definitions import display_path, suggestion
 from evalharness.errors import DataError, InputError
-from evalharness.golds import GOLD_RULES
-from evalharness.matching import ProblemIndex
 from evalharness.records import GoldChoice, Problem, Response, ResponseKey, Verdict
 from evalharness.scoring import score_run
 from evalharness.session import describe_session
-from evalharness.sources import Row, read_file, sha256_of
 from evalharness.store import SPEC, RunWriter, run_id
 from evalharness.templates import load_template, template_names
 
@@ -111,7 +110,7 @@ def import_responses(
         _check_columns(path, found, columns, constants)
         for row in found:
             cells = {ours: row.cells.get(columns.get(ours, ours)) for ours in COLUMNS}
-            rows.append((row.place, cells | constants))
+            rows.append((row.place, {**cells, **constants}))
     known = _known_benchmarks({str(cells["benchmark"]) for _, cells in rows}, collected)
     index = ProblemIndex(known.values())
     for place, cells in rows:

@@ -69,7 +69,7 @@ def test_run_report_show_and_score_work_on_one_run(
     assert main([*run, "--out", "run"]) == 0
     table = capsys.readouterr().out
     assert "33.3 [6.1, 79.2]" in table  # Wilson for 1 of 3
-    assert "n=3" in table
+    assert "n=3 k=1" in table
     assert main(["report", "run", "--format", "markdown"]) == 0
     assert "| m | no | 33.3 \\[" in capsys.readouterr().out.replace("[", "\\[")
     assert main(["report", "run", "--json"]) == 0

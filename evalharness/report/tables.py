@@ -81,7 +81,7 @@ def _accuracy_table(
         if benchmark in AVERAGES:
             heads.append(head)
         else:
-            heads.append(f"{head} (n={_joined(sizes)}, k={_joined(samples)})")
+            heads.append(f"{head}\nn={_joined(sizes)} k={_joined(samples)}")
     rows = []
     for model, template in pairs:
         row = [names[model], template]
@@ -201,7 +201,7 @@ def as_markdown(tables: Iterable[Table]) -> str:
 def _markdown(text: str) -> str:
     for letter in "\\`*_|<>":
         text = text.replace(letter, f"\\{letter}")
-    return " ".join(text.splitlines())
+    return "<br>".join(text.splitlines())
 
 
 def metrics_csv(metrics: Iterable[Mapping[str, Any]]) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 
 from evalharness.report.tables import Table
 
-_PIPE_WIDTH = 200
+_PIPE_WIDTH = 10_000
+"""Nothing wraps that a program or a file will read."""
 
 
 def as_terminal(tables: Iterable[Table]) -> str:

@@ -8,17 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from evalharness import paths, sources
-from evalharness.benchmark_definitions import (
+from evalharness import paths
+from evalharness.benchmarks import sources
+from evalharness.benchmarks.definition import (
     BenchmarkDefinition,
     definition_paths,
     known_name,
     read_definition,
 )
-from evalharness.definitions import display_path, suggestion
-from evalharness.errors import DataError, InputError
-from evalharness.golds import GOLD_RULES, CanonicalRow, fingerprint
-from evalharness.problems import (
+from evalharness.benchmarks.golds import GOLD_RULES, CanonicalRow, fingerprint
+from evalharness.benchmarks.rows import (
     Columns,
     canonical_rows,
     choose_columns,
@@ -27,8 +26,10 @@ from evalharness.problems import (
     problems_of,
     published_problems,
 )
+from evalharness.benchmarks.sources import HubDataset, LocalFile, PublishedFile, Row, Source
+from evalharness.definitions import display_path, suggestion
+from evalharness.errors import DataError, InputError
 from evalharness.records import Problem
-from evalharness.sources import HubDataset, LocalFile, PublishedFile, Row, Source
 
 _HUB_ID = re.compile(
     r"(?P<hub>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w.-]+))?(?::(?P<names>[\w.-]+(?::[\w.-]+)?))?"

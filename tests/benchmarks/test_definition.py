@@ -2,9 +2,9 @@ import re
 
 import pytest
 
-from evalharness.benchmark_definitions import definition_paths, folded, read_definition
+from evalharness.benchmarks.definition import definition_paths, folded, read_definition
+from evalharness.benchmarks.sources import HubDataset, LocalFile, PublishedFile
 from evalharness.errors import InputError
-from evalharness.sources import HubDataset, LocalFile, PublishedFile
 
 FILE = '[[sources]]\nfile = "toy.jsonl"\n'
 TOP = 'title = "Toy"\nnum_problems = 3\n'

@@ -7,18 +7,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_sources import NOBODY, serving
 
 from evalharness import paths
-from evalharness.benchmark_definitions import known_name, read_definition
 from evalharness.benchmarks import (
     fetch_benchmark,
     list_benchmarks,
     load_benchmark,
     row_hashes,
 )
+from evalharness.benchmarks.definition import known_name, read_definition
+from evalharness.benchmarks.golds import CanonicalRow, fingerprint
 from evalharness.errors import DataError, InputError
-from evalharness.golds import CanonicalRow, fingerprint
+from tests.benchmarks.test_sources import NOBODY, serving
 
 DATA = os.environ.get("EVALHARNESS_DATA")
 real_data = pytest.mark.skipif(not DATA, reason="EVALHARNESS_DATA names no folder of real data")
@@ -572,7 +572,7 @@ def test_amc_and_amc23_are_never_confused():
 
 def test_importing_the_room_loads_no_heavy_package():
     code = (
-        "import sys, evalharness.benchmarks, evalharness.matching;"
+        "import sys, evalharness.benchmarks, evalharness.benchmarks.matching;"
         "print([m for m in ('datasets', 'pyarrow', 'pandas', 'torch') if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from evalharness import paths
+from evalharness.benchmarks.golds import GOLD_RULES
+from evalharness.benchmarks.sources import HubDataset, LocalFile, PublishedFile, Source
 from evalharness.definitions import Definition, display_path
 from evalharness.errors import InputError
-from evalharness.golds import GOLD_RULES
-from evalharness.sources import HubDataset, LocalFile, PublishedFile, Source
 
 _KEYS = (
     "title",

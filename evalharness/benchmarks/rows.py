@@ -7,12 +7,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from evalharness.benchmark_definitions import BenchmarkDefinition
+from evalharness.benchmarks.definition import BenchmarkDefinition
+from evalharness.benchmarks.golds import GOLD_RULES, CanonicalRow, fingerprint
+from evalharness.benchmarks.sources import Row
 from evalharness.definitions import suggestion
 from evalharness.errors import DataError, EvalHarnessError, InputError
-from evalharness.golds import GOLD_RULES, CanonicalRow, fingerprint
 from evalharness.records import Problem
-from evalharness.sources import Row
 
 PROBLEM_COLUMNS = ("problem", "question", "prompt")
 GOLD_COLUMNS = ("gold", "answer", "final_answer", "expected_answer", "target")

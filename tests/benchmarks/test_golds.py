@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalharness.golds import GOLD_RULES, CanonicalRow, canonical_text, fingerprint, without_dollars
+from evalharness.benchmarks.golds import (
+    GOLD_RULES,
+    CanonicalRow,
+    canonical_text,
+    fingerprint,
+    without_dollars,
+)
 
 
 @pytest.mark.parametrize(

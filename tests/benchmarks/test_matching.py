@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from evalharness.benchmarks import Benchmark, load_benchmark
-from evalharness.matching import ProblemIndex
+from evalharness.benchmarks.matching import ProblemIndex
 from evalharness.records import Problem
 
 DATA = os.environ.get("EVALHARNESS_DATA")

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from evalharness import sources
+from evalharness.benchmarks import sources
+from evalharness.benchmarks.sources import HubDataset, PublishedFile
 from evalharness.errors import DataError, InputError
-from evalharness.sources import HubDataset, PublishedFile
 
 CONTENT = b'{"problem": "1+1?", "gold": "2"}\n'
 COMMIT = "0123456789" * 4

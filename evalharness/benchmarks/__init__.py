@@ -1,0 +1,24 @@
+"""Benchmarks: a TOML definition, a data file or a hub data set becomes verified problems."""
+
+from evalharness.benchmarks.definition import definition_paths, known_name
+from evalharness.benchmarks.loading import (
+    Benchmark,
+    BenchmarkInfo,
+    fetch_benchmark,
+    list_benchmarks,
+    load_benchmark,
+    row_hashes,
+)
+from evalharness.benchmarks.matching import ProblemIndex
+
+__all__ = [
+    "Benchmark",
+    "BenchmarkInfo",
+    "ProblemIndex",
+    "definition_paths",
+    "fetch_benchmark",
+    "known_name",
+    "list_benchmarks",
+    "load_benchmark",
+    "row_hashes",
+]
