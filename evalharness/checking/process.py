@@ -1,0 +1,178 @@
+"""One worker process as its parent sees it: start, ask with a deadline, kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+
+from evalharness.errors import EvalHarnessError
+from evalharness.paths import PACKAGE
+from evalharness.records import Status
+
+_START_SECONDS = 120.0
+
+
+class CheckerError(EvalHarnessError):
+    """The checker itself can't work: a worker doesn't start, or the pool is closed."""
+
+
+class TimedOutError(Exception):
+    """The worker didn't answer in time."""
+
+
+class WorkerDiedError(Exception):
+    """The worker ended instead of answering; the message says how."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one comparison."""
+
+    status: Status
+    gold: str | None
+    method: str | None
+    reason: str
+    num_milliseconds: float
+
+
+class WorkerProcess:
+    """A running `evalharness.checking.worker`; one thread at a time may use it."""
+
+    def __init__(self, *, memory_limit_bytes: int) -> None:
+        """Start it; `wait_until_ready` comes next."""
+        # Kept on disk to explain a failed start; a pipe that nobody reads could fill and block it.
+        self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        # -P: a file in the user's folder can't shadow a module. -m needs the package's own folder.
+        command = [sys.executable, "-P", "-m", "evalharness.checking.worker"]
+        inherited = os.environ.get("PYTHONPATH")
+        path = os.pathsep.join([str(PACKAGE.parent), *([inherited] if inherited else [])])
+        try:
+            self._process = subprocess.Popen(
+                [*command, "--memory-limit-bytes", str(memory_limit_bytes)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._messages,
+                bufsize=0,
+                # sympy orders some things by hash: one answer, one verdict, every time.
+                env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0"},
+            )
+        except OSError as error:
+            self._messages.close()
+            raise CheckerError(
+                f"the checker's worker can't start: {error}; use fewer workers or free memory"
+            ) from error
+        if self._process.stdin is None or self._process.stdout is None:
+            raise CheckerError("the checker's worker started without pipes")
+        self._stdin = self._process.stdin
+        self._stdout = self._process.stdout
+        os.set_blocking(self._stdin.fileno(), False)
+        os.set_blocking(self._stdout.fileno(), False)
+        self._received = bytearray()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def wait_until_ready(self) -> None:
+        """Wait for the imports, which no answer's time is charged for.
+
+        Raises:
+            CheckerError: it ended or hung, with the last thing it said.
+        """
+        try:
+            self._exchange(b"", _START_SECONDS)
+        except (WorkerDiedError, TimedOutError) as error:
+            self.kill()
+            self._process.wait()
+            self._messages.seek(0)
+            said = self._messages.read().decode(errors="replace").strip().splitlines()
+            raise CheckerError(
+                f"the checker's worker can't start ({error}): "
+                f"{said[-1] if said else 'it said nothing'}; run "
+                f"`{sys.executable} -m evalharness.checking.worker --memory-limit-bytes {2 << 30}` "
+                "to see why"
+            ) from error
+
+    def compare(self, golds: tuple[str, ...], answer: str, timeout_seconds: float) -> Outcome:
+        """Ask for one comparison.
+
+        Raises:
+            TimedOutError: no answer within `timeout_seconds`.
+            WorkerDiedError: it was killed or crashed.
+        """
+        # Twice the time: its own alarm is for the case that this process isn't there to kill it.
+        request = {"golds": golds, "answer": answer, "limit_seconds": 2 * timeout_seconds + 1}
+        line = self._exchange(json.dumps(request).encode("ascii") + b"\n", timeout_seconds)
+        try:
+            reply = json.loads(line)
+        except ValueError as error:
+            raise WorkerDiedError(f"it wrote {line[:80]!r} instead of an answer") from error
+        return Outcome(
+            status=reply["status"],
+            gold=reply["gold"] if reply["gold"] is not None else golds[0],
+            method=reply["method"],
+            reason=reply["reason"],
+            num_milliseconds=reply["num_milliseconds"],
+        )
+
+    def kill(self) -> None:
+        """SIGKILL; any thread may call it."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """Kill it, wait for its end and give its files back."""
+        self.kill()
+        self._process.wait()
+        self._stdin.close()
+        self._stdout.close()
+        self._messages.close()
+
+    def _exchange(self, data: bytes, seconds: float) -> bytes:
+        """Write `data` and read one line, both before the deadline."""
+        deadline = time.monotonic() + seconds
+        left = memoryview(data)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._stdout, selectors.EVENT_READ)
+            if left:
+                selector.register(self._stdin, selectors.EVENT_WRITE)
+            while b"\n" not in self._received:
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    raise TimedOutError(f"no answer in {seconds:g} s")
+                for key, _ in selector.select(remaining):
+                    if key.fileobj is self._stdin:
+                        left = left[self._write(left) :]
+                        if not left:
+                            selector.unregister(self._stdin)
+                    else:
+                        self._read()
+        line, _, rest = self._received.partition(b"\n")
+        self._received = rest
+        return bytes(line)
+
+    def _write(self, data: memoryview) -> int:
+        try:
+            return os.write(self._stdin.fileno(), data)
+        except BlockingIOError:
+            return 0
+        except BrokenPipeError as error:
+            raise WorkerDiedError(self._how_it_ended()) from error
+
+    def _read(self) -> None:
+        chunk = os.read(self._stdout.fileno(), 1 << 16)
+        if not chunk:
+            raise WorkerDiedError(self._how_it_ended())
+        self._received += chunk
+
+    def _how_it_ended(self) -> str:
+        try:
+            code = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return "it closed its output"
+        return f"killed by signal {-code}" if code < 0 else f"exit code {code}"

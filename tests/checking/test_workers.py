@@ -1,0 +1,318 @@
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from pathlib import Path
+
+import pytest
+
+import evalharness
+from evalharness.checking import (
+    CHECKER_NAME,
+    CheckerError,
+    CheckerPool,
+    check,
+    checker_version,
+)
+from evalharness.checking.process import WorkerProcess
+from evalharness.errors import InputError
+from evalharness.records import Judgement
+
+BOX = ("box",)
+HANG = "9^{9^{9^9}}"
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="workers are killed by signals")
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[CheckerPool]:
+    with CheckerPool(num_workers=2, timeout_seconds=20) as pool:
+        yield pool
+
+
+def judge(pool: CheckerPool, answer: str, *golds: str) -> Judgement:
+    return pool.submit(f"so \\boxed{{{answer}}}", golds or ("25",), BOX).result(timeout=120)
+
+
+def worker_pids(pool: CheckerPool) -> list[int]:
+    return [process.pid for process in pool._processes]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_one_verdict_explains_itself() -> None:
+    found = check(("25",), "I think \\boxed{24}")
+    assert (found.status, found.extracted, found.extraction) == ("incorrect", "24", "box")
+    assert (found.gold, found.method) == ("25", "math-verify")
+    assert found.reason == "gold 25 and answer 24 differ"
+
+
+def test_the_checker_is_named_with_its_version() -> None:
+    assert CHECKER_NAME == "math-verify"
+    assert checker_version().startswith("0.9.")
+    assert "+" in checker_version()
+
+
+def test_importing_the_checker_loads_no_heavy_package() -> None:
+    code = (
+        "import sys, evalharness.checking as c; c.checker_version();"
+        "print(sorted({'math_verify', 'sympy', 'pandas', 'torch'} & set(sys.modules)))"
+    )
+    root = str(Path(evalharness.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_an_answer_with_the_gold_text_needs_no_worker() -> None:
+    with CheckerPool(num_workers=1) as pool:
+        assert judge(pool, "25").method == "exact"
+        assert worker_pids(pool) == []
+
+
+def test_a_response_without_an_answer_says_so(pool: CheckerPool) -> None:
+    found = pool.submit("42", ("42",), BOX).result()
+    assert (found.status, found.extracted, found.extraction) == ("no_answer", None, None)
+    assert found.reason == "no \\boxed{} in the response"
+    found = pool.submit("\\boxed{.}", ("42",), BOX).result()
+    assert found.status == "no_answer"
+
+
+def test_the_statuses_keep_their_meanings_through_the_pool(pool: CheckerPool) -> None:
+    assert judge(pool, "5^2").status == "correct"
+    assert judge(pool, "26").status == "incorrect"
+    assert judge(pool, "\\frac").status == "unparsed"
+    assert judge(pool, "26", "\\frac").status == "error"
+    assert judge(pool, "\\frac{7}{5}", "1.6", "1.4").gold == "1.4"
+    assert pool.submit("\\boxed{1}", (), BOX).result().status == "error"
+
+
+@pytest.mark.parametrize("answer", ["\x00", "\ud800 1", "1\ud83d", "\u2028", "\\text{caf\u00e9}"])
+def test_any_character_reaches_the_worker_and_comes_back(pool: CheckerPool, answer: str) -> None:
+    found = judge(pool, answer)
+    assert found.status in {"incorrect", "unparsed", "no_answer"}
+    found.reason.encode("utf-8")
+
+
+HOSTILE = [
+    HANG,
+    "((9!)!)!",
+    "(10^9)!",
+    "7" * 100_000,
+    "{" * 10_000 + "1" + "}" * 10_000,
+    "(" * 2_000 + "1" + ")" * 2_000,
+    "\\frac{1}{" * 500 + "2" + "}" * 500,
+    "\\sum_{n=1}^{10^{12}} \\frac{1}{n^n}",
+    "\\int_0^1 x^{x^{x^x}} dx",
+]
+
+
+def test_hostile_answers_are_bounded_and_the_next_answer_is_right() -> None:
+    with CheckerPool(num_workers=2, timeout_seconds=0.5, memory_limit_bytes=1 << 30) as pool:
+        for answer in HOSTILE:
+            found = judge(pool, answer)
+            assert found.status in {"timeout", "error", "unparsed", "incorrect"}, answer[:40]
+            assert len(found.reason) < 500
+        # A busy machine may need a second try for half a second of work: a new pair each time.
+        statuses = [judge(pool, f"5^2+{n}", str(25 + n)).status for n in range(5)]
+        assert "correct" in statuses
+        assert "incorrect" not in statuses
+
+
+def test_an_answer_over_the_limit_is_a_timeout_and_costs_one_worker() -> None:
+    with CheckerPool(num_workers=1, timeout_seconds=2) as pool:
+        assert judge(pool, "5^2").status == "correct"
+        (before,) = worker_pids(pool)
+        found = judge(pool, HANG)
+        assert found.status == "timeout"
+        assert found.reason == f"comparing answer {HANG} took more than 2 s"
+        assert not is_running(before)
+        assert judge(pool, "26-1").status == "correct"
+        assert worker_pids(pool) != [before]
+
+
+PAYLOADS = [
+    "__import__('os').system('touch {}')",
+    "\\text{{__import__('os').system('touch {}')}}",
+    "\\operatorname{{eval}}(open('{}', 'w'))",
+    "exec(\"open('{}','w')\")",
+    "re(\"__import__('os').system('touch {}')\")",
+    "1; open('{}', 'w')",
+    "$(touch {})",
+    "\\input{{|touch {}}}",
+]
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_code_in_an_answer_is_never_run(pool: CheckerPool, tmp_path: Path, payload: str) -> None:
+    target = tmp_path / "x"
+    for answer in (payload.format(target), f"${payload.format(target)}$"):
+        assert judge(pool, answer).status != "correct"
+    assert not target.exists()
+
+
+def test_a_killed_worker_is_replaced_and_the_answer_is_still_right() -> None:
+    with CheckerPool(num_workers=1, timeout_seconds=20) as pool:
+        assert judge(pool, "5^2").status == "correct"
+        (pid,) = worker_pids(pool)
+        os.kill(pid, signal.SIGKILL)
+        assert judge(pool, "50/2").status == "correct"
+        assert worker_pids(pool) != [pid]
+
+
+def test_an_answer_that_kills_two_workers_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(self: WorkerProcess, *_: object) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        self._exchange(b"", 20)
+
+    with CheckerPool(num_workers=1, timeout_seconds=20) as pool:
+        with monkeypatch.context() as patch:
+            patch.setattr(WorkerProcess, "compare", die)
+            found = judge(pool, "24")
+        assert found.status == "error"
+        assert found.reason == (
+            "the worker died twice comparing answer 24: killed by signal 9 and killed by signal 9"
+        )
+        # A death may be another's fault: the same pair is tried again when asked again.
+        assert judge(pool, "24").status == "incorrect"
+
+
+def test_a_worker_that_cannot_start_raises_with_what_it_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "math_verify.py"
+    broken.write_text("raise ImportError('math_verify is broken here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with (
+        CheckerPool(num_workers=1) as pool,
+        pytest.raises(CheckerError, match=r"can't start.*math_verify is broken here"),
+    ):
+        judge(pool, "24")
+
+
+def test_equal_pairs_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    original = WorkerProcess.compare
+
+    def count(self: WorkerProcess, golds: tuple[str, ...], answer: str, seconds: float) -> object:
+        asked.append(answer)
+        return original(self, golds, answer, seconds)
+
+    monkeypatch.setattr(WorkerProcess, "compare", count)
+    with CheckerPool(num_workers=2, timeout_seconds=20) as pool:
+        futures = [pool.submit(f"{n} \\boxed{{5^2}}", ("25",), BOX) for n in range(20)]
+        assert {future.result().status for future in futures} == {"correct"}
+        assert judge(pool, "5^2").status == "correct"
+    assert asked == ["5^2"]
+
+
+def test_verdicts_do_not_depend_on_order_or_threads(pool: CheckerPool) -> None:
+    # n^2 against 16 is right for n = 4 only.
+    expected = {n: "correct" if n == 4 else "incorrect" for n in range(12)}
+    results: list[dict[int, str]] = []
+
+    def work(shift: int) -> None:
+        order = [(n + shift) % 12 for n in range(12)]
+        futures = {n: pool.submit(f"\\boxed{{{n}^2}}", ("16",), BOX) for n in order}
+        results.append({n: future.result(timeout=120).status for n, future in futures.items()})
+
+    threads = [threading.Thread(target=work, args=(shift,)) for shift in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [expected] * 8
+
+
+def test_closing_finishes_what_was_submitted_and_leaves_no_process() -> None:
+    pool = CheckerPool(num_workers=2, timeout_seconds=20)
+    futures = [pool.submit(f"\\boxed{{{n}^2}}", ("16",), BOX) for n in range(6)]
+    futures[0].result()
+    pids = worker_pids(pool)
+    pool.close()
+    pool.close()
+    assert [future.done() for future in futures] == [True] * 6
+    assert pids
+    assert not any(is_running(pid) for pid in pids)
+    with pytest.raises(CheckerError, match="closed"):
+        pool.submit("\\boxed{3^2}", ("16",), BOX)
+
+
+def test_closing_without_waiting_kills_and_cancels() -> None:
+    pool = CheckerPool(num_workers=1, timeout_seconds=3600)
+    judge(pool, "5^2")
+    pids = worker_pids(pool)
+    running = pool.submit(f"\\boxed{{{HANG}}}", ("25",), BOX)
+    queued = pool.submit("\\boxed{26}", ("25",), BOX)
+    pool.close(wait=False)
+    assert not any(is_running(pid) for pid in pids)
+    for future in (running, queued):
+        try:
+            assert future.result(timeout=0).reason == "the checker pool was closed"
+        except CancelledError:
+            assert future.cancelled()
+
+
+def test_workers_die_with_a_parent_that_is_killed() -> None:
+    code = (
+        "from evalharness.checking import CheckerPool\n"
+        "pool = CheckerPool(num_workers=1, timeout_seconds=60)\n"
+        "pool.submit(r'\\boxed{5^2}', ('25',), ('box',)).result()\n"
+        "print(*[process.pid for process in pool._processes], flush=True)\n"
+        "input()\n"
+    )
+    root = str(Path(evalharness.__file__).parents[1])
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": root},
+        text=True,
+    ) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        worker = os.pidfd_open(pid)
+        parent.kill()
+        parent.wait()
+    ended, _, _ = select.select([worker], [], [], 60)
+    os.close(worker)
+    assert ended
+
+
+def test_an_unclosed_pool_does_not_hold_the_interpreter() -> None:
+    code = (
+        "from evalharness.checking import CheckerPool\n"
+        "pool = CheckerPool(num_workers=1, timeout_seconds=3600)\n"
+        "print(pool.submit(r'\\boxed{5^2}', ('25',), ('box',)).result().status)\n"
+        f"pool.submit(r'\\boxed{{{HANG}}}', ('25',), ('box',))\n"
+    )
+    root = str(Path(evalharness.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout == "correct\n"
+
+
+@pytest.mark.parametrize("limits", [{"num_workers": 0}, {"timeout_seconds": 0.0}])
+def test_a_limit_of_zero_is_refused(limits: dict[str, int]) -> None:
+    with pytest.raises(InputError, match="positive"):
+        CheckerPool(**limits)  # type: ignore[arg-type]
