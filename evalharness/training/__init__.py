@@ -1,0 +1,1 @@
+"""Trains models on problems that the checker can score."""

@@ -1,0 +1,194 @@
+"""From practice problems to batches whose loss counts the solution only, and back to a score."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from evalharness.errors import InputError
+from evalharness.training.practice import PracticeProblem, ProblemKey, training_problems
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+PLACEHOLDER = "{{problem}}"
+_LENGTH_SPREAD = 1.6
+"""The longest row of a batch is at most this many times its shortest: that bounds the padding."""
+
+
+class Example(NamedTuple):
+    """One training row."""
+
+    prompt_ids: list[int]
+    completion_ids: list[int]
+    """EOS included."""
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.prompt_ids) + len(self.completion_ids)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Rows of prompt and completion, padded on the right."""
+
+    input_ids_BT: torch.Tensor  # noqa: N815 - the shape suffix of the conventions
+    loss_mask_BT: torch.Tensor  # noqa: N815 - the same
+    """True at the tokens whose prediction is trained: the completion with its EOS."""
+    num_tokens: int
+    """Prompt and completion, padding not counted."""
+    num_counted: int
+    """Tokens whose prediction is trained."""
+
+
+def render(template: str, problem: str) -> str:
+    """The prompt text.
+
+    Raises:
+        InputError: the template has no place for the problem.
+    """
+    if PLACEHOLDER not in template:
+        raise InputError(f"the template {template[:40]!r} has no {PLACEHOLDER}: add it")
+    return template.replace(PLACEHOLDER, problem)
+
+
+def make_example(
+    tokenizer: PreTrainedTokenizerBase, template: str, problem: PracticeProblem
+) -> Example:
+    """Prompt and solution as tokens; the solution starts on a line of its own and ends with EOS."""
+    prompt = render(template, problem.text)
+    completion = problem.solution if prompt.endswith("\n") else f"\n{problem.solution}"
+    return Example(
+        tokenizer(prompt)["input_ids"],
+        [*tokenizer(completion)["input_ids"], tokenizer.eos_token_id],
+    )
+
+
+def make_batch(examples: Sequence[Example], padding_id: int) -> Batch:
+    """Stack rows to the length of the longest."""
+    import torch
+
+    lengths = [row.num_tokens for row in examples]
+    input_ids_BT = torch.full((len(examples), max(lengths)), padding_id)
+    loss_mask_BT = torch.zeros(input_ids_BT.shape, dtype=torch.bool)
+    for index, (row, length) in enumerate(zip(examples, lengths, strict=True)):
+        input_ids_BT[index, :length] = torch.tensor(row.prompt_ids + row.completion_ids)
+        loss_mask_BT[index, len(row.prompt_ids) : length] = True
+    return Batch(
+        input_ids_BT=input_ids_BT,
+        loss_mask_BT=loss_mask_BT,
+        num_tokens=sum(lengths),
+        num_counted=sum(len(row.completion_ids) for row in examples),
+    )
+
+
+def training_steps(
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    templates: Mapping[str, str],
+    shares: Mapping[str, float],
+    rows_per_step: int,
+    seed: int,
+    held_out: Container[ProblemKey],
+) -> Iterator[list[Batch]]:
+    """Steps without end: fresh rows, the template of each drawn by its share, batched by length."""
+    rng = random.Random(seed)
+    problems = training_problems(rng.getrandbits(32), held_out=held_out)
+    names, weights = list(shares), list(shares.values())
+    while True:
+        rows = [
+            make_example(tokenizer, templates[rng.choices(names, weights)[0]], next(problems))
+            for _ in range(rows_per_step)
+        ]
+        yield [make_batch(group, tokenizer.pad_token_id) for group in groups_by_length(rows)]
+
+
+def groups_by_length(rows: Sequence[Example]) -> list[list[Example]]:
+    """All rows, cut into groups of similar length."""
+    groups: list[list[Example]] = []
+    for row in sorted(rows, key=lambda row: row.num_tokens):
+        if not groups or row.num_tokens > _LENGTH_SPREAD * groups[-1][0].num_tokens:
+            groups.append([])
+        groups[-1].append(row)
+    return groups
+
+
+def summed_loss(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+    """Cross entropy summed over the completion tokens of the batch, in nats.
+
+    No attention mask: padding stands on the right, and a causal model never looks there from a
+    token that counts. Logits are computed at the counted positions only.
+    """
+    import torch
+
+    hidden_BTH = model.model(input_ids=batch.input_ids_BT, use_cache=False).last_hidden_state
+    counted_BT = batch.loss_mask_BT[:, 1:]
+    logits_NV = model.lm_head(hidden_BTH[:, :-1][counted_BT])
+    targets_N = batch.input_ids_BT[:, 1:][counted_BT]
+    return torch.nn.functional.cross_entropy(logits_NV, targets_N, reduction="sum")
+
+
+def backpropagate_mean_loss(model: PreTrainedModel, batches: Sequence[Batch]) -> float:
+    """Add the gradient of the mean over all counted tokens of a step, however it is batched."""
+    num_counted = sum(batch.num_counted for batch in batches)
+    total = 0.0
+    for batch in batches:
+        loss = summed_loss(model, batch) / num_counted
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.item()
+    return total
+
+
+def greedy_texts(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    *,
+    max_tokens: int = 128,
+    batch_size: int = 64,
+) -> list[str]:
+    """The model's most likely continuations, with EOS where it stopped by itself."""
+    import torch
+
+    texts: list[str] = []
+    for start in range(0, len(prompts), batch_size):
+        inputs = tokenizer(
+            list(prompts[start : start + batch_size]),
+            padding=True,
+            padding_side="left",
+            return_tensors="pt",
+        )
+        with torch.inference_mode():
+            output_BT = model.generate(  # type: ignore[operator]  # typed as a Tensor upstream
+                input_ids=inputs["input_ids"],
+                attention_mask=inputs["attention_mask"],
+                do_sample=False,
+                max_new_tokens=max_tokens,
+            )
+        new_BT = output_BT[:, inputs["input_ids"].shape[1] :]
+        texts += [text.replace(tokenizer.pad_token, "") for text in tokenizer.batch_decode(new_BT)]
+    return texts
+
+
+def is_solved(text: str, problem: PracticeProblem, eos: str) -> bool:
+    """Whether a continuation stopped by itself right after the box with the gold."""
+    return text.endswith(rf"\boxed{{{problem.gold}}}{eos}")
+
+
+def solved_share(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    template: str,
+    problems: Sequence[PracticeProblem],
+) -> float:
+    """The share of problems that greedy decoding solves."""
+    prompts = [render(template, problem.text) for problem in problems]
+    texts = greedy_texts(model, tokenizer, prompts)
+    solved = [
+        is_solved(text, problem, tokenizer.eos_token)
+        for text, problem in zip(texts, problems, strict=True)
+    ]
+    return sum(solved) / len(solved)

@@ -1,0 +1,230 @@
+"""Supervised training of a tiny model on worked solutions: a short, exact loop that repeats."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalharness.errors import InputError
+from evalharness.training.batches import (
+    Batch,
+    backpropagate_mean_loss,
+    solved_share,
+    training_steps,
+)
+from evalharness.training.practice import PracticeProblem, practice_problems
+from evalharness.training.tokenizer import byte_tokenizer
+from evalharness.training.toy import ToyModel, make_toy_model
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+VALIDATION_SEED = 7
+"""Draws the problems that training is watched on; it neither practises nor is scored on them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SFTConfig:
+    """One training run; the defaults made the shipped checkpoint."""
+
+    output: Path
+    """The checkpoint folder; it must not exist yet."""
+    templates: Mapping[str, str]
+    """Name -> text with `{{problem}}`."""
+    shares: Mapping[str, float] = field(default_factory=lambda: {"no": 0.95, "qwen-math": 0.05})
+    """Template name -> its weight among the training problems."""
+    model: ToyModel = field(default_factory=ToyModel)
+    num_steps: int = 1600
+    rows_per_step: int = 64
+    learning_rate: float = 3e-3
+    warmup_steps: int = 100
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    seed: int = 0
+    evaluate_every: int = 200
+    num_validation_per_kind: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SFTMetrics:
+    """One line of the metrics file."""
+
+    step: int
+    """1-based."""
+    loss: float
+    """Mean cross entropy of the step's solution tokens, in nats."""
+    learning_rate: float
+    grad_norm: float
+    """Before clipping."""
+    tokens_per_second: float
+    """Padding not counted."""
+    exact_match: Mapping[str, float] | None = None
+    """Template -> share of the validation problems solved by greedy decoding."""
+
+
+def learning_rate_at(step: int, config: SFTConfig) -> float:
+    """The rate of a 1-based step: linear from 0 over the warmup, then a cosine down to a tenth."""
+    if step < config.warmup_steps:
+        return config.learning_rate * step / config.warmup_steps
+    rest = max(config.num_steps - config.warmup_steps, 1)
+    cosine = (1 + math.cos(math.pi * (step - config.warmup_steps) / rest)) / 2
+    return config.learning_rate * (0.1 + 0.9 * cosine)
+
+
+def metrics_path(output: Path) -> Path:
+    """The metrics of a run grow beside its checkpoint folder, which appears whole at the end."""
+    return output.with_name(f"{output.name}.metrics.jsonl")
+
+
+def check_sft_config(config: SFTConfig) -> None:
+    """Refuse a run that can't be trained, before anything is made.
+
+    Raises:
+        InputError: with the field and the remedy.
+    """
+    if config.output.exists():
+        raise InputError(f"{config.output} exists already: remove it or name another folder")
+    for name, share in config.shares.items():
+        if name not in config.templates:
+            known = ", ".join(config.templates) or "none"
+            raise InputError(f'shares: no text for the template "{name}" (known: {known})')
+        if not share > 0:
+            raise InputError(f'shares: the share of "{name}" is {share}: it must be above 0')
+    if not config.shares:
+        raise InputError("shares: empty, so there is nothing to train on: name a template")
+    for name in ("num_steps", "rows_per_step", "evaluate_every", "num_validation_per_kind"):
+        if getattr(config, name) < 1:
+            raise InputError(f"{name} is {getattr(config, name)}: it must be at least 1")
+    if not 0 <= config.warmup_steps < config.num_steps:
+        raise InputError(
+            f"warmup_steps is {config.warmup_steps}: it must be below num_steps, "
+            f"which is {config.num_steps}"
+        )
+
+
+def validation_problems(num_per_kind: int) -> tuple[PracticeProblem, ...]:
+    """Problems that are in neither the benchmark nor any training run."""
+    benchmark = {problem.key for problem in practice_problems()}
+    return practice_problems(VALIDATION_SEED, num_per_kind=num_per_kind, excluded=benchmark)
+
+
+def train_sft(config: SFTConfig, *, progress: Callable[[SFTMetrics], None] | None = None) -> Path:
+    """Train a fresh toy model and return its folder, which other engines load like any checkpoint.
+
+    The same config, torch version and number of threads give the same weights, bit for bit.
+    Metrics are written while it trains, to `metrics_path(config.output)`.
+
+    Raises:
+        InputError: the config can't be trained.
+    """
+    import torch
+
+    check_sft_config(config)
+    tokenizer = byte_tokenizer(max_length=config.model.context_length)
+    model = make_toy_model(config.model, tokenizer, seed=config.seed)
+    validation = validation_problems(config.num_validation_per_kind)
+    held_out = {problem.key for problem in (*practice_problems(), *validation)}
+    steps = training_steps(
+        tokenizer,
+        templates=config.templates,
+        shares=config.shares,
+        rows_per_step=config.rows_per_step,
+        seed=config.seed,
+        held_out=held_out,
+    )
+    optimizer = torch.optim.AdamW(
+        model.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True
+    )
+    config.output.parent.mkdir(parents=True, exist_ok=True)
+    last: SFTMetrics | None = None
+    with metrics_path(config.output).open("w", encoding="utf-8") as file:
+        for step, batches in zip(range(1, config.num_steps + 1), steps, strict=False):
+            metrics = _train_step(model, optimizer, batches, step, config)
+            if step % config.evaluate_every == 0 or step == config.num_steps:
+                solved = {
+                    name: solved_share(model, tokenizer, config.templates[name], validation)
+                    for name in config.shares
+                }
+                metrics = dataclasses.replace(metrics, exact_match=solved)
+            file.write(json.dumps(dataclasses.asdict(metrics)) + "\n")
+            file.flush()
+            if progress is not None:
+                progress(metrics)
+            last = metrics
+    record = _training_record(config, last)
+    with _whole_folder(config.output) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return config.output
+
+
+def _train_step(
+    model: PreTrainedModel,
+    optimizer: torch.optim.Optimizer,
+    batches: list[Batch],
+    step: int,
+    config: SFTConfig,
+) -> SFTMetrics:
+    import torch
+
+    started = time.perf_counter()
+    rate = learning_rate_at(step, config)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad()
+    loss = backpropagate_mean_loss(model, batches)
+    norm = torch.nn.utils.clip_grad_norm_(
+        model.parameters(), config.max_grad_norm, error_if_nonfinite=True
+    )
+    optimizer.step()
+    return SFTMetrics(
+        step=step,
+        loss=loss,
+        learning_rate=rate,
+        grad_norm=norm.item(),
+        tokens_per_second=sum(batch.num_tokens for batch in batches)
+        / (time.perf_counter() - started),
+    )
+
+
+def _training_record(config: SFTConfig, last: SFTMetrics | None) -> dict[str, Any]:
+    """What is needed to repeat the run, and where it ended; no clock, so that it repeats too."""
+    import torch
+    import transformers
+
+    settings = dataclasses.asdict(config)
+    del settings["output"]
+    return {
+        "method": "sft",
+        "config": settings,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "num_threads": torch.get_num_threads(),
+        "final_loss": last.loss if last else None,
+        "exact_match": last.exact_match if last else None,
+    }
+
+
+@contextmanager
+def _whole_folder(output: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `output` when the block ends well, and is removed if not."""
+    folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    try:
+        yield folder
+        for path in (folder, *folder.iterdir()):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        folder.rename(output)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise

@@ -1,0 +1,212 @@
+"""Supervised training: the loss counts what it says, and a run repeats."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from evalharness.errors import InputError
+from evalharness.training.batches import (
+    Example,
+    backpropagate_mean_loss,
+    greedy_texts,
+    groups_by_length,
+    is_solved,
+    make_batch,
+    make_example,
+    render,
+    summed_loss,
+)
+from evalharness.training.practice import PracticeProblem
+from evalharness.training.sft import SFTConfig, learning_rate_at, metrics_path, train_sft
+from evalharness.training.tokenizer import byte_tokenizer
+from evalharness.training.toy import ToyModel, make_toy_model
+
+torch = pytest.importorskip("torch", reason="needs the extra [local]")
+
+MICRO = ToyModel(
+    hidden_size=32, intermediate_size=64, num_layers=1, num_heads=1, num_kv_heads=1, head_size=32
+)
+TEMPLATES = {"no": "{{problem}}", "marked": "Q: {{problem}}\nA:\n"}
+SUM = PracticeProblem(
+    kind="small-sum",
+    operands=(2, 3),
+    text="What is 2 + 3?",
+    solution=r"2 + 3 = 5. \boxed{5}",
+    gold="5",
+)
+
+
+def _config(output: Path, **changes: object) -> SFTConfig:
+    config = SFTConfig(
+        output=output,
+        templates=TEMPLATES,
+        shares={"no": 0.5, "marked": 0.5},
+        model=MICRO,
+        num_steps=5,
+        rows_per_step=8,
+        warmup_steps=2,
+        evaluate_every=5,
+        num_validation_per_kind=1,
+    )
+    return replace(config, **changes)
+
+
+def test_completion_starts_on_its_own_line_and_ends_with_eos() -> None:
+    tokenizer = byte_tokenizer(max_length=512)
+    raw = make_example(tokenizer, TEMPLATES["no"], SUM)
+    assert bytes(raw.prompt_ids) == b"What is 2 + 3?"
+    assert bytes(raw.completion_ids[:-1]) == b"\n2 + 3 = 5. \\boxed{5}"
+    assert raw.completion_ids[-1] == 257
+    marked = make_example(tokenizer, TEMPLATES["marked"], SUM)
+    assert bytes(marked.prompt_ids) == b"Q: What is 2 + 3?\nA:\n"
+    assert bytes(marked.completion_ids[:-1]) == b"2 + 3 = 5. \\boxed{5}"
+
+
+def test_batch_counts_completions_and_pads_on_the_right() -> None:
+    batch = make_batch([Example([5, 6], [7, 257]), Example([8], [9, 10, 11, 257])], 258)
+    assert batch.input_ids_BT.tolist() == [[5, 6, 7, 257, 258], [8, 9, 10, 11, 257]]
+    assert batch.loss_mask_BT.int().tolist() == [[0, 0, 1, 1, 0], [0, 1, 1, 1, 1]]
+    assert (batch.num_tokens, batch.num_counted) == (9, 6)
+
+
+def test_loss_is_the_cross_entropy_of_the_completion_tokens_alone() -> None:
+    model = make_toy_model(MICRO, byte_tokenizer(max_length=512), seed=1)
+    rows = [Example([5, 6], [7, 257]), Example([8], [9, 10, 11, 257])]
+    with torch.no_grad():
+        loss = summed_loss(model, make_batch(rows, 258))
+        # Each row alone, unpadded: -log p(token | everything before it), completion tokens only.
+        expected = 0.0
+        for row in rows:
+            ids = row.prompt_ids + row.completion_ids
+            logprobs_TV = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+            for position in range(len(row.prompt_ids), len(ids)):
+                expected -= logprobs_TV[position - 1, ids[position]].item()
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+    # An untrained model is near uniform over 288 tokens: 6 tokens cost about 6 ln 288 = 33.98.
+    assert loss.item() == pytest.approx(33.98, rel=0.05)
+
+
+def test_gradient_does_not_depend_on_how_rows_are_batched() -> None:
+    rows = [Example([5, 6], [7, 257]), Example([8], [9, 10, 11, 257]), Example([3] * 9, [4, 257])]
+
+    def gradient(groups: list[list[Example]]) -> tuple[float, torch.Tensor]:
+        model = make_toy_model(MICRO, byte_tokenizer(max_length=512), seed=1)
+        loss = backpropagate_mean_loss(model, [make_batch(group, 258) for group in groups])
+        return loss, torch.cat([weight.grad.flatten() for weight in model.parameters()])
+
+    one_loss, one = gradient([rows])
+    split_loss, split = gradient([rows[:1], rows[1:]])
+    assert split_loss == pytest.approx(one_loss, rel=1e-6)
+    assert one.norm() > 0.1
+    torch.testing.assert_close(split, one, rtol=1e-4, atol=1e-6)
+
+
+def test_rows_are_grouped_by_length_and_none_is_lost() -> None:
+    rows = [Example([1] * length, [257]) for length in (40, 9, 15, 16, 10)]
+    lengths = [[row.num_tokens for row in group] for group in groups_by_length(rows)]
+    # 10 * 1.6 = 16 is still in the first group; 17 * 1.6 = 27.2 leaves 41 to a third.
+    assert lengths == [[10, 11, 16], [17], [41]]
+
+
+def test_learning_rate_warms_up_then_falls_to_a_tenth(tmp_path: Path) -> None:
+    config = _config(tmp_path / "x", num_steps=110, warmup_steps=10, learning_rate=1.0)
+    rates = [learning_rate_at(step, config) for step in (1, 5, 10, 60, 110)]
+    # Half way down the cosine: 0.1 + 0.9 / 2.
+    assert rates == pytest.approx([0.1, 0.5, 1.0, 0.55, 0.1])
+
+
+def test_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path: Path) -> None:
+    folders = [
+        train_sft(_config(tmp_path / "a")),
+        train_sft(_config(tmp_path / "b")),
+        train_sft(_config(tmp_path / "c", seed=1)),
+    ]
+    first, second, other = ((folder / "model.safetensors").read_bytes() for folder in folders)
+    assert first == second
+    assert first != other
+    assert (folders[0] / "training.json").read_bytes() == (
+        folders[1] / "training.json"
+    ).read_bytes()
+
+
+def test_loss_falls_and_every_step_is_on_record(tmp_path: Path) -> None:
+    seen: list[int] = []
+    config = _config(
+        tmp_path / "run", num_steps=40, warmup_steps=5, learning_rate=1e-2, evaluate_every=30
+    )
+    folder = train_sft(config, progress=lambda metrics: seen.append(metrics.step))
+    lines = metrics_path(folder).read_text("utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert seen == [row["step"] for row in rows] == list(range(1, 41))
+    # It starts near ln 288 = 5.66.
+    assert rows[0]["loss"] == pytest.approx(5.66, abs=0.3)
+    assert sum(row["loss"] for row in rows[-5:]) / 5 < 3.0
+    evaluated = [row["step"] for row in rows if row["exact_match"] is not None]
+    assert evaluated == [30, 40]
+    assert set(rows[-1]["exact_match"]) == {"no", "marked"}
+    record = json.loads((folder / "training.json").read_text("utf-8"))
+    assert record["final_loss"] == rows[-1]["loss"]
+    assert record["config"]["templates"] == TEMPLATES
+
+
+def test_a_failed_run_leaves_no_checkpoint_behind(tmp_path: Path) -> None:
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_sft(_config(tmp_path / "run"), progress=stop)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.metrics.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shares": {"n": 1.0}}, 'no text for the template "n" \\(known: no, marked\\)'),
+        ({"shares": {"no": 0.0}}, 'the share of "no" is 0.0: it must be above 0'),
+        ({"shares": {}}, "shares: empty"),
+        ({"num_steps": 0}, "num_steps is 0: it must be at least 1"),
+        ({"warmup_steps": 5}, "warmup_steps is 5: it must be below num_steps, which is 5"),
+        ({"templates": {"no": "Solve.", "marked": "?"}}, "'Solve.' has no {{problem}}: add it"),
+    ],
+)
+def test_a_config_that_cannot_be_trained_is_refused(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        train_sft(_config(tmp_path / "run", **changes))
+
+
+def test_an_existing_checkpoint_is_never_written_over(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with pytest.raises(InputError, match="exists already: remove it or name another folder"):
+        train_sft(_config(tmp_path / "run"))
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_greedy_decoding_does_not_depend_on_the_batch() -> None:
+    tokenizer = byte_tokenizer(max_length=512)
+    model = make_toy_model(MICRO, tokenizer, seed=3)
+    prompts = ["What is 2 + 3?", "4", "Find the largest of 3, 4 and 5."]
+    together = greedy_texts(model, tokenizer, prompts, max_tokens=8)
+    alone = [greedy_texts(model, tokenizer, [prompt], max_tokens=8)[0] for prompt in prompts]
+    assert together == alone
+    assert len(set(together)) > 1
+
+
+@pytest.mark.parametrize(
+    ("text", "solved"),
+    [
+        (r"2 + 3 = 5. \boxed{5}<|im_end|>", True),
+        (r"2 + 3 = 6. \boxed{6}<|im_end|>", False),
+        (r"2 + 3 = 5. \boxed{5}", False),
+        (r"\boxed{5} or \boxed{6}<|im_end|>", False),
+    ],
+)
+def test_solved_means_that_it_stopped_after_the_right_box(text: str, solved: bool) -> None:
+    assert is_solved(text, SUM, "<|im_end|>") is solved
+
+
+def test_problem_text_is_put_into_the_template_verbatim() -> None:
+    assert render("Q: {{problem}}\nA:", r"\frac{1}{2} \1 {x}") == "Q: \\frac{1}{2} \\1 {x}\nA:"
