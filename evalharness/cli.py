@@ -92,7 +92,8 @@ def _command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.set_defaults(function=function)
+    if function:
+        parser.set_defaults(function=function)
     return parser
 
 
@@ -300,7 +301,25 @@ def _add_import(group: Any) -> None:
 
 
 def _add_train(group: Any) -> None:
-    del group
+    parser = _command(
+        group,
+        "train",
+        None,
+        "make a model to compare",
+        "evalharness train sft --out checkpoints/mine --steps 200",
+    )
+    algorithms = parser.add_subparsers(required=True, metavar="ALGORITHM")
+    sft = _command(
+        algorithms,
+        "sft",
+        commands.train_sft,
+        "supervised training of a tiny model on worked practice problems",
+        "evalharness train sft --out checkpoints/mine --steps 200",
+    )
+    sft.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoint folder")
+    sft.add_argument("--steps", type=int, help="default: as the shipped checkpoint was made")
+    sft.add_argument("--learning-rate", type=float)
+    sft.add_argument("--seed", type=int, default=0)
 
 
 def _apply_config(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:

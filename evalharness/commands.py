@@ -96,8 +96,8 @@ def check(options: argparse.Namespace) -> int:
     """One verdict in a few lines."""
     import dataclasses
 
+    from evalharness.checking import DEFAULT_ANSWER_FORMAT
     from evalharness.checking import check as check_response
-    from evalharness.checking.extract import DEFAULT_ANSWER_FORMAT
     from evalharness.templates import load_template
 
     response = sys.stdin.read() if options.response == "-" else options.response
@@ -303,6 +303,34 @@ def import_files(options: argparse.Namespace) -> int:
     for note in result.notes:
         print(note, file=sys.stderr)
     _print_run(options.out, result.verdicts, "json" if options.json else "terminal")
+    return 0
+
+
+def train_sft(options: argparse.Namespace) -> int:
+    """Train, with one line for each evaluation."""
+    from evalharness.templates import load_template
+    from evalharness.training.sft import SFTConfig, SFTMetrics, train_sft
+
+    given = {"num_steps": options.steps, "learning_rate": options.learning_rate}
+    config = SFTConfig(
+        output=options.out,
+        templates={name: load_template(name).text for name in ("no", "qwen-math")},
+        seed=options.seed,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+
+    def show(metrics: SFTMetrics) -> None:
+        if metrics.exact_match is not None or metrics.step == 1:
+            solved = ", ".join(
+                f"{name} {100 * share:.0f}%" for name, share in (metrics.exact_match or {}).items()
+            )
+            print(
+                f"step {metrics.step}/{config.num_steps}: loss {metrics.loss:.3f}, "
+                f"{metrics.tokens_per_second:,.0f} tokens/s{', solved ' if solved else ''}{solved}",
+                file=sys.stderr,
+            )
+
+    _print(str(train_sft(config, progress=show)))
     return 0
 
 

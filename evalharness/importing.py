@@ -12,7 +12,7 @@ from typing import Any
 from evalharness.benchmarks import Benchmark, ProblemIndex, known_name, load_benchmark
 from evalharness.benchmarks.golds import GOLD_RULES
 from evalharness.benchmarks.sources import Row, read_file, sha256_of
-from evalharness.checking.extract import DEFAULT_ANSWER_FORMAT
+from evalharness.checking import DEFAULT_ANSWER_FORMAT
 from evalharness.definitions import display_path, suggestion
 from evalharness.errors import DataError, InputError
 from evalharness.records import GoldChoice, Problem, Response, ResponseKey, Verdict

@@ -10,9 +10,12 @@ from types import TracebackType
 from typing import Any
 
 from evalharness.analysis.metrics import join_verdicts, run_metrics
-from evalharness.checking import CHECKER_NAME, checker_version
-from evalharness.checking.extract import DEFAULT_ANSWER_FORMAT
-from evalharness.checking.workers import CheckerPool
+from evalharness.checking import (
+    CHECKER_NAME,
+    DEFAULT_ANSWER_FORMAT,
+    CheckerPool,
+    checker_version,
+)
 from evalharness.errors import InputError
 from evalharness.records import GoldChoice, Judgement, Problem, Response, ResponseKey, Verdict
 from evalharness.store import (
@@ -53,8 +56,7 @@ class Scorer:
         self._golds = golds
         self._judged = judged
         self._pool = CheckerPool()
-        self._verdicts: dict[ResponseKey, Verdict] = {}
-        self._pending: dict[ResponseKey, Future[Judgement]] = {}
+        self._judgements: dict[ResponseKey, tuple[Response, Future[Judgement]]] = {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> Scorer:
@@ -74,54 +76,58 @@ class Scorer:
         if not golds:
             return
         if response.finish_reason == "error":
-            failed = Judgement(
-                status="error",
-                extracted=None,
-                extraction=None,
-                gold=golds[0],
-                method=None,
-                reason=f"no response: {response.error}",
-                num_milliseconds=0.0,
-            )
-            self._keep(response, failed)
-            return
-        answer_format = self._answer_formats.get(response.template, DEFAULT_ANSWER_FORMAT)
-        future = self._pool.submit(response.response, golds, answer_format)
+            future: Future[Judgement] = Future()
+            future.set_result(_no_response(response, golds[0]))
+        else:
+            answer_format = self._answer_formats.get(response.template, DEFAULT_ANSWER_FORMAT)
+            future = self._pool.submit(response.response, golds, answer_format)
         with self._lock:
-            self._pending[response.key] = future
-        future.add_done_callback(lambda done: self._collect(response, done))
+            self._judgements[response.key] = (response, future)
+        if self._judged:
+            future.add_done_callback(lambda done: self._tell(response, done))
 
     def finish(self) -> list[Verdict]:
-        """Wait for the last one and give all verdicts."""
-        with self._lock:
-            pending = list(self._pending.values())
-        for future in pending:
-            future.result()
-        return list(self._verdicts.values())
+        """Wait for the last one and give all verdicts.
 
-    def _collect(self, response: Response, future: Future[Judgement]) -> None:
-        if not future.cancelled() and future.exception() is None:
-            self._keep(response, future.result())
-
-    def _keep(self, response: Response, judgement: Judgement) -> None:
-        verdict = Verdict(
-            model=response.model,
-            template=response.template,
-            benchmark=response.benchmark,
-            problem_id=response.problem_id,
-            sample_index=response.sample_index,
-            status=judgement.status,
-            extracted=judgement.extracted,
-            extraction=judgement.extraction,
-            gold=judgement.gold,
-            method=judgement.method,
-            reason=judgement.reason,
-            num_milliseconds=judgement.num_milliseconds,
-        )
+        Raises:
+            CheckerError: no worker process can start.
+        """
         with self._lock:
-            self._verdicts[response.key] = verdict
-        if self._judged:
-            self._judged(verdict)
+            judgements = list(self._judgements.values())
+        return [_verdict(response, future.result()) for response, future in judgements]
+
+    def _tell(self, response: Response, future: Future[Judgement]) -> None:
+        if self._judged and not future.cancelled() and future.exception() is None:
+            self._judged(_verdict(response, future.result()))
+
+
+def _no_response(response: Response, gold: str) -> Judgement:
+    return Judgement(
+        status="error",
+        extracted=None,
+        extraction=None,
+        gold=gold,
+        method=None,
+        reason=f"no response: {response.error}",
+        num_milliseconds=0.0,
+    )
+
+
+def _verdict(response: Response, judgement: Judgement) -> Verdict:
+    return Verdict(
+        model=response.model,
+        template=response.template,
+        benchmark=response.benchmark,
+        problem_id=response.problem_id,
+        sample_index=response.sample_index,
+        status=judgement.status,
+        extracted=judgement.extracted,
+        extraction=judgement.extraction,
+        gold=judgement.gold,
+        method=judgement.method,
+        reason=judgement.reason,
+        num_milliseconds=judgement.num_milliseconds,
+    )
 
 
 def answer_formats(spec: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
