@@ -188,9 +188,12 @@ def run(plan: RunPlan, folder: Path, progress: Progress) -> RunResult:
 
 
 def _open_spec(plan: RunPlan, writer: RunWriter) -> dict[str, Any]:
-    """Write run.json, or compare with the one that is there and add this session to it."""
+    """Write run.json, or compare with the one that is there and add this session to it.
+
+    A folder without a single response is no run yet: its first command may have been mistyped.
+    """
     session = describe_session(plan.command)
-    if not (writer.folder / SPEC).exists():
+    if not (writer.folder / SPEC).exists() or not writer.has_responses():
         spec: dict[str, Any] = {
             "format": FORMAT,
             "run_id": run_id(plan.identity),

@@ -77,7 +77,7 @@ class Sink:
                 batch.append(self._queue.get())
             is_open = None not in batch
             responses = [response for response in batch if response is not None]
-            if self._error is None:
+            if responses and self._error is None:
                 try:
                     self._writer.append(responses)
                     for response in responses:

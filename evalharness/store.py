@@ -176,6 +176,10 @@ class RunWriter:
                 os.fsync(file.fileno())
         return len(damaged)
 
+    def has_responses(self) -> bool:
+        """Whether anything was ever stored here."""
+        return _size(self.folder / JSONL) > 0 or (self.folder / PARQUET).exists()
+
     def append(self, responses: Iterable[Response]) -> None:
         """Add responses; when this returns they survive a crash of the process and the machine.
 

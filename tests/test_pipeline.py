@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evalharness import store
+from evalharness import pipeline, store
 from evalharness.benchmarks import load_benchmark
 from evalharness.engines.base import Completion, Request, request_seed
 from evalharness.errors import EngineError, InputError, StoreError
@@ -128,15 +128,34 @@ def test_a_changed_command_is_refused_with_what_changed(
     assert "templates.no" not in str(caught.value)
 
 
+def test_a_command_that_never_got_a_response_may_be_corrected(
+    plan: RunPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_such_engine(name: str, options: object) -> None:
+        raise EngineError("no such engine")
+
+    monkeypatch.setattr(pipeline, "open_engine", no_such_engine)
+    with pytest.raises(EngineError):
+        go(plan, tmp_path / "run")
+    ScriptedEngine().use(monkeypatch)
+    corrected = replace(plan, models={"other": "some/where/else"})
+    assert go(corrected, tmp_path / "run").num_generated == 6
+    assert list(store.read_spec(tmp_path / "run")["models"]) == ["other"]
+
+
 def test_a_checkpoint_that_was_written_over_is_refused(
     plan: RunPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def dies(request: Request) -> Completion:
-        raise EngineError("the engine died")
+    def dies_at_the_second(request: Request) -> Completion:
+        if len(dying.asked) == 2:
+            raise EngineError("the engine died")
+        return answer_two(request)
 
-    ScriptedEngine(dies).use(monkeypatch)
+    dying = ScriptedEngine(dies_at_the_second)
+    dying.use(monkeypatch)
     with pytest.raises(EngineError):
         go(plan, tmp_path / "run")
+    assert len(store.read_responses(tmp_path / "run")) == 1
     ScriptedEngine(revision="r2").use(monkeypatch)
     with pytest.raises(StoreError, match="revision r1, now r2"):
         go(plan, tmp_path / "run")
