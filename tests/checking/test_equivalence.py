@@ -103,6 +103,9 @@ FLOORS = [
     ("mr_gsm8k", 221, 0),
     ("qwen_math_responses", 352, 0),
     ("mathverify_tests", 106, 0),
+    # The false positives are tiny numbers: math-verify rounds floats to six decimals.
+    pytest.param("bench_mutant", 807, 5, marks=pytest.mark.slow),
+    pytest.param("hardverify", 190, 1, marks=pytest.mark.slow),
 ]
 
 

@@ -195,4 +195,5 @@ def test_real_base_model_outputs_give_what_their_own_harness_extracted() -> None
         found.answer is not None and found.answer.replace(",", "") == row["source_pred"]
         for row, found in zip(rows, rules, strict=True)
     )
-    assert same >= 300
+    # Measured 363; theirs also cuts units and the left side of equations.
+    assert same >= 363

@@ -1,3 +1,4 @@
+import json
 import os
 import select
 import signal
@@ -18,7 +19,7 @@ from evalharness.checking import (
     check,
     checker_version,
 )
-from evalharness.checking.process import WorkerProcess
+from evalharness.checking.process import WorkerDiedError, WorkerProcess
 from evalharness.errors import InputError
 from evalharness.records import Judgement
 
@@ -291,6 +292,42 @@ def test_workers_die_with_a_parent_that_is_killed() -> None:
     ended, _, _ = select.select([worker], [], [], 60)
     os.close(worker)
     assert ended
+
+
+def test_a_worker_without_a_parent_to_kill_it_ends_by_its_own_alarm() -> None:
+    worker = WorkerProcess(memory_limit_bytes=1 << 30)
+    try:
+        worker.wait_until_ready()
+        request = {"golds": ["25"], "answer": HANG, "limit_seconds": 0.5}
+        with pytest.raises(WorkerDiedError, match=f"killed by signal {signal.SIGALRM.value}"):
+            worker._exchange(json.dumps(request).encode() + b"\n", 60)
+    finally:
+        worker.close()
+
+
+def test_what_a_library_prints_does_not_reach_the_protocol() -> None:
+    code = (
+        "import os, evalharness.checking.equivalence as e, evalharness.checking.worker as w\n"
+        "original = e.judge_answer\n"
+        "def noisy(*arguments):\n"
+        "    print('noise', flush=True)\n"
+        "    os.write(1, b'noise' * 100_000)\n"
+        "    return original(*arguments)\n"
+        "w.judge_answer = noisy\n"
+        "w.main()\n"
+    )
+    root = str(Path(evalharness.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--memory-limit-bytes", str(1 << 30)],
+        input=json.dumps({"golds": ["25"], "answer": "5^2", "limit_seconds": 60}) + "\n",
+        env={**os.environ, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    ready, answer = map(json.loads, done.stdout.splitlines())
+    assert ready == {"ready": True}
+    assert answer["status"] == "correct"
 
 
 def test_an_unclosed_pool_does_not_hold_the_interpreter() -> None:
