@@ -245,10 +245,10 @@ def templates(options: argparse.Namespace) -> int:
     text = prompt.text
     if prompt.messages is not None and options.model:
         from evalharness.engines.base import prepare_with_tokenizer
-        from evalharness.engines.transformers import load_tokenizer
+        from evalharness.engines.checkpoints import open_tokenizer
         from evalharness.paths import model_location
 
-        text = prepare_with_tokenizer(prompt, load_tokenizer(model_location(options.model))).text
+        text = prepare_with_tokenizer(prompt, open_tokenizer(model_location(options.model))).text
     about = {
         "name": template.name,
         "mode": template.mode,

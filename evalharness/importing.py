@@ -306,9 +306,9 @@ def _label(place: str, key: ResponseKey, problem: Problem, label: Any) -> Verdic
 
 
 def _token_counter(name: str) -> Callable[[str], int]:
-    from evalharness.engines.transformers import load_tokenizer
+    from evalharness.engines.checkpoints import open_tokenizer
 
-    tokenizer = load_tokenizer(name)
+    tokenizer = open_tokenizer(name)
 
     def count(text: str) -> int:
         return len(tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -1,1 +1,63 @@
-"""The engines that turn prompts into responses; one module each, opened by `open_engine`."""
+"""The engines that turn prompts into responses; one module each, opened by `open_engine`.
+
+A module of this package that has `create_engine(options) -> Engine` is an engine under its own
+name; there is no registry. Modules import their heavy package only when a model is loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Callable
+
+from evalharness.definitions import suggestion
+from evalharness.engines.base import Engine, EngineOptions
+from evalharness.errors import InputError, MissingExtraError
+
+# The package that an engine can't run without, and the extra that brings it.
+_NEEDS = {"vllm": ("vllm", "vllm"), "transformers": ("transformers", "local")}
+
+
+def engine_names() -> tuple[str, ...]:
+    """The engines that `open_engine` knows, beside `auto`."""
+    names = (module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(sorted(name for name in names if _factory(name) is not None))
+
+
+def open_engine(name: str, options: EngineOptions) -> Engine:
+    """An engine with no model loaded; `auto` is vllm on a machine with a GPU, else transformers.
+
+    Raises:
+        InputError: no engine has this name.
+        MissingExtraError: the package that it runs on isn't installed.
+    """
+    known = engine_names()
+    if name == "auto":
+        name = _automatic_name()
+    if name not in known:
+        listed = ", ".join(("auto", *known))
+        hint = suggestion(name, ("auto", *known))
+        raise InputError(f'unknown engine "{name}": choose one of {listed}{hint}')
+    package, extra = _NEEDS.get(name, (None, ""))
+    if package is not None and importlib.util.find_spec(package) is None:
+        raise MissingExtraError(f"the {name} engine", extra)
+    factory = _factory(name)
+    if factory is None:
+        raise InputError(f'the module of engine "{name}" has no create_engine function')
+    return factory(options)
+
+
+def _factory(name: str) -> Callable[[EngineOptions], Engine] | None:
+    module = importlib.import_module(f"{__name__}.{name}")
+    factory: Callable[[EngineOptions], Engine] | None = getattr(module, "create_engine", None)
+    return factory
+
+
+def _automatic_name() -> str:
+    # torch takes seconds to import: ask for a GPU only where vllm could use it.
+    if importlib.util.find_spec("vllm") is None or importlib.util.find_spec("torch") is None:
+        return "transformers"
+    import torch
+
+    return "vllm" if torch.cuda.is_available() else "transformers"

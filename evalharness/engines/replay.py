@@ -1,0 +1,159 @@
+"""The engine that answers from a stored run: no model, the same pipeline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalharness.engines.base import (
+    Completion,
+    EngineOptions,
+    ModelRecord,
+    PreparedPrompt,
+    Request,
+)
+from evalharness.errors import EngineError, InputError
+from evalharness.records import Prompt, ResponseKey, Sampling
+
+
+def create_engine(options: EngineOptions) -> ReplayEngine:
+    """The engine over the run folder `options.replay_from`.
+
+    Raises:
+        InputError: no folder is named, or it holds no responses.
+    """
+    if options.replay_from is None:
+        raise InputError("the replay engine needs a run folder: give --replay-from RUN")
+    return ReplayEngine(options.replay_from)
+
+
+class ReplayEngine:
+    """Gives the responses of a run again, each to its own key."""
+
+    name = "replay"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._rows = {_key(row, folder): row for row in read_responses(folder)}
+        self._model: str | None = None
+
+    def load(self, model: str) -> ModelRecord:
+        """Accept a model that the run holds.
+
+        Raises:
+            EngineError: it holds others only; the message lists them.
+        """
+        models = sorted({key.model for key in self._rows})
+        if model not in models:
+            raise EngineError(
+                f"{self.folder} has no responses of {model}: it has {', '.join(models) or 'none'}"
+            )
+        self._model = model
+        limits = (
+            (row.get("prompt_tokens") or 0) + (row.get("token_limit") or 0)
+            for key, row in self._rows.items()
+            if key.model == model
+        )
+        return ModelRecord(
+            model=model,
+            revision="replayed",
+            # The least that every stored response fits in.
+            context_length=int(max(limits)),
+            dtype="none",
+            device="none",
+            details={"replay_from": str(self.folder)},
+        )
+
+    def prepare(self, prompt: Prompt) -> PreparedPrompt:
+        """Raw text as it is; a chat as lines of role and content, since there is no tokenizer."""
+        if prompt.messages is None:
+            return PreparedPrompt(text=prompt.text or "", token_ids=None)
+        lines = (f"{turn.role}: {turn.content}" for turn in prompt.messages)
+        return PreparedPrompt(text="\n".join(lines), token_ids=None)
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:  # noqa: ARG002 - nothing is drawn
+        """Yield the stored response of every request, or an error completion that says why not."""
+        if self._model is None:
+            raise EngineError("the replay engine has no model: call load first")
+        for request in requests:
+            yield self._completion(request)
+
+    def close(self) -> None:
+        """Nothing is held."""
+        self._model = None
+
+    def _completion(self, request: Request) -> Completion:
+        row = self._rows.get(request.key)
+        if row is None:
+            return _error(request, f"{self.folder} has no response for {_name(request.key)}")
+        stored = row.get("prompt_sha256")
+        if stored is not None and stored != request.prompt.sha256:
+            return _error(
+                request,
+                f"the prompt of {_name(request.key)} has changed since {self.folder} was made: "
+                "replay it with the template and benchmark of that run",
+            )
+        return Completion(
+            key=request.key,
+            text=row["response"],
+            num_tokens=row.get("num_tokens"),
+            finish_reason=row.get("finish_reason"),
+            stop_reason=row.get("stop_reason"),
+            prompt_tokens=row.get("prompt_tokens"),
+            error=row.get("error"),
+        )
+
+
+def read_responses(folder: Path) -> list[dict[str, Any]]:
+    """The rows of a run's responses.parquet and responses.jsonl; a later row replaces an earlier.
+
+    Raises:
+        InputError: neither file is there, or a line before the last isn't JSON.
+    """
+    parquet, lines = folder / "responses.parquet", folder / "responses.jsonl"
+    rows: list[dict[str, Any]] = []
+    if parquet.is_file():
+        import pyarrow.parquet
+
+        rows.extend(pyarrow.parquet.read_table(parquet).to_pylist())
+    if lines.is_file():
+        rows.extend(_read_lines(lines))
+    if not parquet.is_file() and not lines.is_file():
+        raise InputError(f"{folder} has no responses.parquet or responses.jsonl: name a run folder")
+    return rows
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    rows = []
+    *whole, last = path.read_bytes().split(b"\n")
+    for number, line in enumerate(whole, start=1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            raise InputError(f"{path}:{number}: not valid JSON: {error}") from error
+    # Without its newline the last line was torn by a crash, as resuming reads it too.
+    del last
+    return rows
+
+
+def _key(row: dict[str, Any], folder: Path) -> ResponseKey:
+    try:
+        return ResponseKey(
+            row["model"], row["template"], row["problem_id"], int(row["sample_index"])
+        )
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder}: a response has no {error}: not a run of evalharness"
+        ) from error
+
+
+def _name(key: ResponseKey) -> str:
+    return f"{key.model}, {key.template}, {key.problem_id}, sample {key.sample_index}"
+
+
+def _error(request: Request, reason: str) -> Completion:
+    return Completion(
+        key=request.key, text="", num_tokens=None, finish_reason="error", error=reason
+    )

@@ -1,0 +1,244 @@
+"""The engine for a CPU or one GPU: transformers' models under our own decoding loop."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from evalharness.engines.base import (
+    Completion,
+    EngineOptions,
+    ModelRecord,
+    PreparedPrompt,
+    Request,
+    prepare_with_tokenizer,
+)
+from evalharness.engines.checkpoints import (
+    Checkpoint,
+    context_length,
+    end_token_ids,
+    find_checkpoint,
+    load_error,
+    load_tokenizer,
+    refuse,
+)
+from evalharness.engines.decoding import Finished, Row, decode
+from evalharness.engines.stops import StopWatch, cut_at_stop, decode_text
+from evalharness.errors import EngineError, InputError
+from evalharness.records import Prompt, Sampling
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loaded:
+    model: Any
+    tokenizer: PreTrainedTokenizerBase
+    end_ids: frozenset[int]
+    context_length: int
+
+
+def create_engine(options: EngineOptions) -> TransformersEngine:
+    """The engine, with no model loaded."""
+    return TransformersEngine(options)
+
+
+class TransformersEngine:
+    """Runs a checkpoint with transformers in this process."""
+
+    name = "transformers"
+
+    def __init__(self, options: EngineOptions) -> None:
+        self.options = options
+        self._loaded: _Loaded | None = None
+
+    def load(self, model: str) -> ModelRecord:
+        """Load `model`; the model before it is given back first, so that only one is in memory."""
+        import torch
+        import transformers
+
+        self.close()
+        device = _device(self.options.device)
+        dtype = _dtype(self.options.dtype, device)
+        checkpoint = find_checkpoint(model)
+        tokenizer = load_tokenizer(checkpoint, trust_remote_code=self.options.trust_remote_code)
+        loaded_model = self._load_model(checkpoint, dtype, device)
+        context = context_length(model, loaded_model.config, self.options.max_model_len)
+        end_ids = end_token_ids(checkpoint, tokenizer)
+        self._loaded = _Loaded(
+            model=loaded_model, tokenizer=tokenizer, end_ids=end_ids, context_length=context
+        )
+        return ModelRecord(
+            model=model,
+            revision=checkpoint.revision,
+            context_length=context,
+            dtype=dtype,
+            device=torch.cuda.get_device_name(device) if device != "cpu" else "cpu",
+            details={
+                "transformers": transformers.__version__,
+                "torch": torch.__version__,
+                "batch_size": self.options.batch_size,
+                "attention": loaded_model.config._attn_implementation,
+                "end_token_ids": sorted(end_ids),
+            },
+        )
+
+    def _load_model(self, checkpoint: Checkpoint, dtype: str, device: str) -> Any:
+        import torch
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        trust = self.options.trust_remote_code
+        model: Any
+        info: dict[str, Any]
+        try:
+            config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=trust)
+            # A wrong --max-model-len is said before minutes of loading.
+            context_length(checkpoint.model, config, self.options.max_model_len)
+            with _no_progress_bars():
+                # Typed as the model alone; output_loading_info makes it a pair.
+                loaded: Any = AutoModelForCausalLM.from_pretrained(
+                    checkpoint.folder,
+                    config=config,
+                    dtype=getattr(torch, dtype),
+                    attn_implementation="sdpa",
+                    trust_remote_code=trust,
+                    local_files_only=True,
+                    output_loading_info=True,
+                )
+                model, info = loaded
+        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+            raise load_error(checkpoint.model, error) from error
+        if info["missing_keys"]:
+            first = sorted(info["missing_keys"])[0]
+            raise EngineError(
+                f"{checkpoint.model} lacks {len(info['missing_keys'])} of its weights, {first} "
+                "first: the checkpoint is incomplete, or its config.json is another model's"
+            )
+        try:
+            return model.to(device).eval()
+        except torch.OutOfMemoryError as error:
+            raise EngineError(
+                f"{checkpoint.model} doesn't fit on {device}: take a smaller --dtype or the vllm "
+                "engine with --tensor-parallel-size"
+            ) from error
+
+    def prepare(self, prompt: Prompt) -> PreparedPrompt:
+        """Render and tokenize one prompt with the loaded model's tokenizer."""
+        return prepare_with_tokenizer(prompt, self._require().tokenizer)
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
+        """Yield completions as rows end; a request that can't be run gives an error completion."""
+        loaded = self._require()
+        rows = []
+        for index, request in enumerate(requests):
+            refusal = refuse(request, loaded.context_length)
+            if refusal is not None:
+                yield refusal
+                continue
+            prompt_ids = request.prompt.token_ids or ()
+            rows.append(
+                Row(
+                    index=index,
+                    prompt_ids=prompt_ids,
+                    seed=request.seed,
+                    max_tokens=request.max_tokens,
+                )
+            )
+        watches: dict[int, StopWatch] = {}
+
+        def should_stop(index: int, token_ids: Sequence[int]) -> bool:
+            stops = requests[index].stop
+            if not stops:
+                return False
+            if len(token_ids) == 1:
+                watches[index] = StopWatch(loaded.tokenizer, stops)
+            return watches[index].is_complete(token_ids)
+
+        finished_rows = decode(
+            loaded.model,
+            rows,
+            sampling,
+            end_ids=loaded.end_ids,
+            batch_size=self.options.batch_size,
+            should_stop=should_stop,
+        )
+        for finished in finished_rows:
+            watches.pop(finished.index, None)
+            yield _completion(requests[finished.index], finished, loaded.tokenizer)
+
+    def close(self) -> None:
+        """Free the model."""
+        if self._loaded is None:
+            return
+        import torch
+
+        self._loaded = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _require(self) -> _Loaded:
+        if self._loaded is None:
+            raise EngineError("the transformers engine has no model: call load first")
+        return self._loaded
+
+
+def _completion(
+    request: Request, finished: Finished, tokenizer: PreTrainedTokenizerBase
+) -> Completion:
+    text, stop_reason = decode_text(tokenizer, finished.token_ids), None
+    if finished.finish == "stop":
+        text, stop_reason = cut_at_stop(text, request.stop, keep_stop=request.keep_stop)
+    return Completion(
+        key=request.key,
+        text=text,
+        num_tokens=len(finished.token_ids),
+        finish_reason=finished.finish,
+        stop_reason=stop_reason,
+        prompt_tokens=len(request.prompt.token_ids or ()),
+        error=finished.error,
+        token_ids=finished.token_ids,
+    )
+
+
+def _device(named: str) -> str:
+    import torch
+
+    if named == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(named).type
+    except RuntimeError as error:
+        raise InputError(f'unknown device "{named}": give auto, cpu, cuda or cuda:N') from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise EngineError(f'--device {named}, but torch sees no GPU here: give "cpu" or "auto"')
+    return named
+
+
+def _dtype(named: str, device: str) -> str:
+    if named == "auto":
+        return "float32" if device == "cpu" else "bfloat16"
+    if named not in _DTYPES:
+        raise InputError(f'unknown dtype "{named}": give auto, {", ".join(_DTYPES)}')
+    return named
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    from transformers.utils import logging as transformers_logging
+
+    logging: Any = transformers_logging
+
+    was_enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            logging.enable_progress_bar()

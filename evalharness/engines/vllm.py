@@ -1,0 +1,392 @@
+"""The vLLM engine: one request a sample, finished responses stream out of the running batch."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from evalharness.engines.base import (
+    Completion,
+    EngineOptions,
+    ModelRecord,
+    PreparedPrompt,
+    Request,
+    prepare_with_tokenizer,
+)
+from evalharness.engines.checkpoints import (
+    Checkpoint,
+    context_length,
+    end_token_ids,
+    find_checkpoint,
+    load_error,
+    load_tokenizer,
+    read_json,
+    refuse,
+)
+from evalharness.engines.stops import decode_text
+from evalharness.errors import EngineError
+from evalharness.records import Prompt, Sampling
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from transformers import PreTrainedTokenizerBase
+
+# Of config.json: what differs between checkpoints of one training run and changes no shape.
+_IRRELEVANT = frozenset({"_name_or_path", "torch_dtype", "dtype", "transformers_version"})
+_ENGINE_SEED = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loaded:
+    checkpoint: Checkpoint
+    config: dict[str, Any]
+    tokenizer: PreTrainedTokenizerBase
+    end_ids: frozenset[int]
+    context_length: int
+
+
+def create_engine(options: EngineOptions) -> VllmEngine:
+    """The engine, with no model loaded."""
+    return VllmEngine(options)
+
+
+class VllmEngine:
+    """Runs a checkpoint with vLLM's offline `LLM`.
+
+    The next checkpoint of the same architecture and tokenizer takes the running engine over: its
+    weights are read in place, which saves the start.
+    """
+
+    name = "vllm"
+
+    def __init__(self, options: EngineOptions) -> None:
+        self.options = options
+        self._llm: Any = None
+        self._loaded: _Loaded | None = None
+
+    def load(self, model: str) -> ModelRecord:
+        """Load `model`, in place where the running engine has the same architecture."""
+        with _quiet_stdout():
+            return self._load(model)
+
+    def _load(self, model: str) -> ModelRecord:
+        checkpoint = find_checkpoint(model)
+        tokenizer = load_tokenizer(checkpoint, trust_remote_code=self.options.trust_remote_code)
+        config = _comparable_config(checkpoint.folder)
+        is_swap = self._can_swap(config, tokenizer)
+        if is_swap:
+            self._swap(checkpoint)
+        else:
+            self.close()
+            self._llm = self._start(checkpoint)
+        vllm_config = self._llm.llm_engine.vllm_config
+        context = int(vllm_config.model_config.max_model_len)
+        end_ids = end_token_ids(checkpoint, tokenizer)
+        self._loaded = _Loaded(
+            checkpoint=checkpoint,
+            config=config,
+            tokenizer=tokenizer,
+            end_ids=end_ids,
+            context_length=context,
+        )
+        return ModelRecord(
+            model=model,
+            revision=checkpoint.revision,
+            context_length=context,
+            dtype=str(vllm_config.model_config.dtype).removeprefix("torch."),
+            device=_device_name(),
+            details=self._details(is_swap, end_ids),
+        )
+
+    def _details(self, is_swap: bool, end_ids: frozenset[int]) -> dict[str, Any]:
+        import torch
+        import vllm
+
+        vllm_config = self._llm.llm_engine.vllm_config
+        return {
+            "vllm": vllm.__version__,
+            "torch": torch.__version__,
+            "swapped_in_place": is_swap,
+            "max_num_seqs": vllm_config.scheduler_config.max_num_seqs,
+            "max_num_batched_tokens": vllm_config.scheduler_config.max_num_batched_tokens,
+            "tensor_parallel_size": vllm_config.parallel_config.tensor_parallel_size,
+            "enforce_eager": vllm_config.model_config.enforce_eager,
+            "prefix_caching": vllm_config.cache_config.enable_prefix_caching,
+            "batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT") == "1",
+            "engine_seed": _ENGINE_SEED,
+            "end_token_ids": sorted(end_ids),
+        }
+
+    def _can_swap(self, config: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> bool:
+        loaded = self._loaded
+        return (
+            self._llm is not None
+            and loaded is not None
+            and config == loaded.config
+            # Quantized weights are repacked when they are loaded.
+            and "quantization_config" not in config
+            and _tokenizer_state(tokenizer) == _tokenizer_state(loaded.tokenizer)
+        )
+
+    def _swap(self, checkpoint: Checkpoint) -> None:
+        folder = str(checkpoint.folder)
+        try:
+            self._llm.collective_rpc("reload_weights", kwargs={"weights_path": folder})
+            self._llm.reset_prefix_cache()
+        except (OSError, ValueError, KeyError, RuntimeError, AssertionError) as error:
+            # Half-read weights must never answer.
+            self.close()
+            raise load_error(checkpoint.model, error) from error
+
+    def _start(self, checkpoint: Checkpoint) -> Any:
+        # vLLM reads these when it is imported; what the user set stays.
+        os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        with _environment(HF_HUB_OFFLINE="1"):
+            from vllm import LLM
+            from vllm.platforms import current_platform
+
+            is_cpu = current_platform.is_cpu()
+            if is_cpu:
+                os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+            arguments = self._gpu_arguments()
+            try:
+                if is_cpu:
+                    arguments |= self._cpu_arguments(checkpoint)
+                return LLM(str(checkpoint.folder), **arguments)
+            except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+                raise load_error(checkpoint.model, error) from error
+
+    def _gpu_arguments(self) -> dict[str, Any]:
+        options = self.options
+        return {
+            "dtype": "bfloat16" if options.dtype == "auto" else options.dtype,
+            "max_model_len": options.max_model_len,
+            "tensor_parallel_size": options.tensor_parallel_size,
+            "gpu_memory_utilization": options.gpu_memory_utilization,
+            "enforce_eager": options.enforce_eager,
+            "trust_remote_code": options.trust_remote_code,
+            "enable_prefix_caching": True,
+            # Not the model's sampling defaults.
+            "generation_config": "vllm",
+            "seed": _ENGINE_SEED,
+        }
+
+    def _cpu_arguments(self, checkpoint: Checkpoint) -> dict[str, Any]:
+        from transformers import AutoConfig
+
+        config = AutoConfig.from_pretrained(
+            checkpoint.folder, trust_remote_code=self.options.trust_remote_code
+        )
+        context = context_length(checkpoint.model, config, self.options.max_model_len)
+        return {
+            "dtype": "float32" if self.options.dtype == "auto" else self.options.dtype,
+            "enforce_eager": True,
+            # A prompt prefilled in pieces and a request's own seed crash the CPU engine.
+            "enable_chunked_prefill": False,
+            "max_model_len": context,
+            "max_num_batched_tokens": max(context, 4096),
+            # The share gpu_memory_utilization would be of all memory.
+            "kv_cache_memory_bytes": _cpu_cache_bytes(config, context),
+        }
+
+    def prepare(self, prompt: Prompt) -> PreparedPrompt:
+        """Render and tokenize one prompt with the loaded model's tokenizer."""
+        return prepare_with_tokenizer(prompt, self._require().tokenizer)
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
+        """Yield completions as vLLM finishes them; a refused request gives an error completion.
+
+        A window of requests is outstanding at a time, refilled while the engine runs, so that
+        100,000 requests take no more memory than a few thousand.
+
+        Raises:
+            EngineError: vLLM failed in a step; it says how many requests were unfinished.
+        """
+        loaded = self._require()
+        engine = self._llm.llm_engine
+        window = max(256, 2 * engine.vllm_config.scheduler_config.max_num_seqs)
+        outstanding: dict[str, Request] = {}
+        num_taken = num_yielded = 0
+        try:
+            while num_taken < len(requests) or outstanding:
+                while num_taken < len(requests) and len(outstanding) < window:
+                    request = requests[num_taken]
+                    num_taken += 1
+                    refusal = self._enqueue(request, sampling, outstanding)
+                    if refusal is not None:
+                        num_yielded += 1
+                        yield refusal
+                if not outstanding:
+                    continue
+                for output in self._step(len(requests) - num_yielded):
+                    if output.finished:
+                        num_yielded += 1
+                        yield _completion(outstanding.pop(output.request_id), output, loaded)
+        finally:
+            if outstanding and self._llm is not None:
+                engine.abort_request(list(outstanding))
+
+    def _enqueue(
+        self, request: Request, sampling: Sampling, outstanding: dict[str, Request]
+    ) -> Completion | None:
+        from vllm import TokensPrompt
+
+        loaded = self._require()
+        refusal = refuse(request, loaded.context_length)
+        if refusal is not None:
+            return refusal
+        prompt = TokensPrompt(prompt_token_ids=list(request.prompt.token_ids or ()))
+        params = _sampling_params(request, sampling, loaded.end_ids)
+        [internal_id] = self._llm.enqueue([prompt], [params], use_tqdm=False)
+        # enqueue adds a random suffix to the id that outputs carry.
+        outstanding[internal_id.split("-", 1)[0]] = request
+        return None
+
+    def _step(self, num_unfinished: int) -> Any:
+        try:
+            return self._llm.llm_engine.step()
+        except Exception as error:
+            # vLLM's failures have no common class, and none of them is survivable.
+            self.close()
+            raise EngineError(
+                f"vLLM failed with {num_unfinished} requests unfinished "
+                f"({type(error).__name__}: {error}): run the same command again to continue"
+            ) from error
+
+    def close(self) -> None:
+        """Stop the engine and give its memory back."""
+        llm, self._llm, self._loaded = self._llm, None, None
+        if llm is None:
+            return
+        from vllm.distributed import cleanup_dist_env_and_memory
+
+        with _quiet_stdout():
+            llm.llm_engine.engine_core.shutdown()
+            del llm
+            gc.collect()
+            cleanup_dist_env_and_memory()
+
+    def _require(self) -> _Loaded:
+        if self._loaded is None:
+            raise EngineError("the vllm engine has no model: call load first")
+        return self._loaded
+
+
+def _sampling_params(request: Request, sampling: Sampling, end_ids: frozenset[int]) -> Any:
+    """Everything that changes tokens, spelled out; EOS ends a response through stop_token_ids."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    return SamplingParams(
+        n=1,
+        seed=request.seed,
+        max_tokens=request.max_tokens,
+        min_tokens=0,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        min_p=0.0,
+        presence_penalty=0.0,
+        frequency_penalty=0.0,
+        repetition_penalty=1.0,
+        stop=list(request.stop),
+        include_stop_str_in_output=request.keep_stop,
+        # The list of the loaded checkpoint: after a swap the engine still holds the first one's.
+        stop_token_ids=sorted(end_ids),
+        ignore_eos=True,
+        skip_special_tokens=True,
+        spaces_between_special_tokens=False,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
+
+
+def _completion(request: Request, output: Any, loaded: _Loaded) -> Completion:
+    answer = output.outputs[0]
+    token_ids = tuple(answer.token_ids)
+    stop_reason = answer.stop_reason if isinstance(answer.stop_reason, str) else None
+    text = answer.text
+    error = None
+    finish = answer.finish_reason
+    if finish == "stop" and stop_reason is None:
+        if token_ids and token_ids[-1] in loaded.end_ids:
+            token_ids = token_ids[:-1]
+        if request.keep_stop:
+            # include_stop_str_in_output writes an end token that isn't special into the text too.
+            text = decode_text(loaded.tokenizer, token_ids)
+    elif finish not in ("stop", "length"):
+        error = f"vLLM ended this request with finish_reason {finish!r}: see its log"
+        finish = "error"
+    return Completion(
+        key=request.key,
+        text=text,
+        num_tokens=len(token_ids),
+        finish_reason=finish,
+        stop_reason=stop_reason,
+        prompt_tokens=len(request.prompt.token_ids or ()),
+        error=error,
+        token_ids=token_ids,
+    )
+
+
+def _comparable_config(folder: Path) -> dict[str, Any]:
+    config = read_json(folder / "config.json")
+    return {key: value for key, value in config.items() if key not in _IRRELEVANT}
+
+
+def _tokenizer_state(tokenizer: PreTrainedTokenizerBase) -> Any:
+    """What must be equal for the running engine to decode this checkpoint's tokens."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    state = backend.to_str() if backend is not None else tokenizer.get_vocab()
+    return state, sorted(tokenizer.all_special_ids)
+
+
+def _cpu_cache_bytes(config: Any, context: int) -> int:
+    """Room for 32 full responses, within 128 MiB and 4 GiB, and always for one."""
+    text = config.get_text_config()
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    head_size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    # Key and value of four bytes, and a block more than the context.
+    row = 8 * text.num_hidden_layers * int(heads) * int(head_size) * (context + 128)
+    return int(max(2**27, row, min(32 * row, 2**32)))
+
+
+def _device_name() -> str:
+    from vllm.platforms import current_platform
+
+    return "cpu" if current_platform.is_cpu() else str(current_platform.get_device_name())
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _quiet_stdout() -> Iterator[None]:
+    """Send everything written to file descriptor 1 to stderr, from C and child processes too."""
+    sys.stdout.flush()
+    saved = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(saved, 1)
+        os.close(saved)
