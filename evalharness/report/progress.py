@@ -47,6 +47,8 @@ class RunProgress:
     def stage(self, text: str) -> None:
         """What begins now."""
         self._stage = text
+        if text.startswith("generating") and self._began is None:
+            self._began = self._last_line = time.monotonic()
         if self._status:
             self._show()
         else:
@@ -60,8 +62,6 @@ class RunProgress:
 
     def response(self, response: Response) -> None:
         """One more came from the engine."""
-        if self._began is None:
-            self._began = time.monotonic()
         with self._lock:
             self._done += 1
             self._num_tokens += response.num_tokens or 0
@@ -84,7 +84,7 @@ class RunProgress:
         with self._lock:
             seconds = time.monotonic() - (self._began or time.monotonic())
             parts = [f"{self._kept + self._done}/{self._total} responses"]
-            if seconds > 0:
+            if seconds > 1:
                 parts.append(f"{self._num_tokens / seconds:,.0f} tokens/s")
             if self._num_judged:
                 share = 100 * self._num_correct / self._num_judged
