@@ -70,5 +70,6 @@ class StopWatch:
             return False
         searched = self._tail + window[len(known) :]
         self._window_start, self._decoded_end = self._decoded_end, len(token_ids)
-        self._tail = searched[-self._longest :]
+        # One short of the longest: a stop string found once isn't found again.
+        self._tail = searched[max(0, len(searched) - self._longest + 1) :]
         return first_stop(searched, self._stops) is not None

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 # Of config.json: what differs between checkpoints of one training run and changes no shape.
 _IRRELEVANT = frozenset({"_name_or_path", "torch_dtype", "dtype", "transformers_version"})
 _ENGINE_SEED = 0
+_LEAST_WINDOW = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +213,7 @@ class VllmEngine:
         """
         loaded = self._require()
         engine = self._llm.llm_engine
-        window = max(256, 2 * engine.vllm_config.scheduler_config.max_num_seqs)
+        window = max(_LEAST_WINDOW, 2 * engine.vllm_config.scheduler_config.max_num_seqs)
         outstanding: dict[str, Request] = {}
         num_taken = num_yielded = 0
         try:
