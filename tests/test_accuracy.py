@@ -90,8 +90,8 @@ def test_a_statistic_over_nothing_raises() -> None:
         clustered_mean(np.array([]), np.array([], dtype=int))
 
 
-def test_macro_average_adds_the_variances() -> None:
-    # SE = sqrt(0.03^2 + 0.04^2)/2 = 0.025
+def test_macro_average_adds_the_variances_and_recovers_the_interval() -> None:
+    # SE = sqrt(0.03^2 + 0.04^2)/2 = 0.025; low = 0.4 - sqrt(0.1^2 + 0.1^2)/2 = 0.4 - 0.0707107
     parts = [
         Estimate(value=0.2, low=0.1, high=0.3, stderr=0.03, n=30, k=1),
         Estimate(value=0.6, low=0.5, high=0.7, stderr=0.04, n=500, k=1),
@@ -99,7 +99,16 @@ def test_macro_average_adds_the_variances() -> None:
     macro = macro_average(parts)
     assert macro.value == pytest.approx(0.4)
     assert macro.stderr == pytest.approx(0.025)
-    assert macro.low == pytest.approx(0.4 - 1.959964 * 0.025)
+    assert macro.low == pytest.approx(0.4 - 0.0707107)
+    assert macro.high == pytest.approx(0.4 + 0.0707107)
+
+
+def test_macro_average_of_zeros_is_not_certain() -> None:
+    # Wilson for 0 of 30 reaches 0.11351, for 0 of 100 0.03699: sqrt(sum of squares)/2 = 0.05970
+    parts = [proportion(np.zeros(n, dtype=bool), np.arange(n)) for n in (30, 100)]
+    macro = macro_average(parts)
+    assert (macro.value, macro.low) == (0, 0)
+    assert macro.high == pytest.approx(0.05970, abs=1e-5)
 
 
 def test_clustered_mean_by_hand() -> None:
