@@ -101,8 +101,8 @@ def macro_average(estimates: list[Estimate]) -> Estimate:
         variance += each.stderr**2
     return Estimate(
         value=value,
-        low=value - math.sqrt(below) / count,
-        high=value + math.sqrt(above) / count,
+        low=max(value - math.sqrt(below) / count, 0.0),
+        high=min(value + math.sqrt(above) / count, 1.0),
         stderr=math.sqrt(variance) / count,
         n=n,
         k=k,

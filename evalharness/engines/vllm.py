@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +18,6 @@ from evalharness.engines.base import (
 )
 from evalharness.engines.checkpoints import (
     Checkpoint,
-    context_length,
     end_token_ids,
     find_checkpoint,
     load_error,
@@ -29,6 +26,14 @@ from evalharness.engines.checkpoints import (
     refuse,
 )
 from evalharness.engines.stops import decode_text
+from evalharness.engines.vllm_arguments import (
+    ENGINE_SEED,
+    cpu_arguments,
+    environment,
+    gpu_arguments,
+    quiet_stdout,
+    sampling_params,
+)
 from evalharness.errors import EngineError
 from evalharness.records import Prompt, Sampling
 
@@ -39,7 +44,6 @@ if TYPE_CHECKING:
 
 # Of config.json: what differs between checkpoints of one training run and changes no shape.
 _IRRELEVANT = frozenset({"_name_or_path", "torch_dtype", "dtype", "transformers_version"})
-_ENGINE_SEED = 0
 _LEAST_WINDOW = 256
 
 
@@ -73,7 +77,7 @@ class VllmEngine:
 
     def load(self, model: str) -> ModelRecord:
         """Load `model`, in place where the running engine has the same architecture."""
-        with _quiet_stdout():
+        with quiet_stdout():
             return self._load(model)
 
     def _load(self, model: str) -> ModelRecord:
@@ -120,7 +124,7 @@ class VllmEngine:
             "enforce_eager": vllm_config.model_config.enforce_eager,
             "prefix_caching": vllm_config.cache_config.enable_prefix_caching,
             "batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT") == "1",
-            "engine_seed": _ENGINE_SEED,
+            "engine_seed": ENGINE_SEED,
             "end_token_ids": sorted(end_ids),
         }
 
@@ -150,53 +154,20 @@ class VllmEngine:
         os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-        with _environment(HF_HUB_OFFLINE="1"):
+        with environment(HF_HUB_OFFLINE="1"):
             from vllm import LLM
             from vllm.platforms import current_platform
 
             is_cpu = current_platform.is_cpu()
             if is_cpu:
                 os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-            arguments = self._gpu_arguments()
+            arguments = gpu_arguments(self.options)
             try:
                 if is_cpu:
-                    arguments |= self._cpu_arguments(checkpoint)
+                    arguments |= cpu_arguments(self.options, checkpoint)
                 return LLM(str(checkpoint.folder), **arguments)
             except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
                 raise load_error(checkpoint.model, error) from error
-
-    def _gpu_arguments(self) -> dict[str, Any]:
-        options = self.options
-        return {
-            "dtype": "bfloat16" if options.dtype == "auto" else options.dtype,
-            "max_model_len": options.max_model_len,
-            "tensor_parallel_size": options.tensor_parallel_size,
-            "gpu_memory_utilization": options.gpu_memory_utilization,
-            "enforce_eager": options.enforce_eager,
-            "trust_remote_code": options.trust_remote_code,
-            "enable_prefix_caching": True,
-            # Not the model's sampling defaults.
-            "generation_config": "vllm",
-            "seed": _ENGINE_SEED,
-        }
-
-    def _cpu_arguments(self, checkpoint: Checkpoint) -> dict[str, Any]:
-        from transformers import AutoConfig
-
-        config = AutoConfig.from_pretrained(
-            checkpoint.folder, trust_remote_code=self.options.trust_remote_code
-        )
-        context = context_length(checkpoint.model, config, self.options.max_model_len)
-        return {
-            "dtype": "float32" if self.options.dtype == "auto" else self.options.dtype,
-            "enforce_eager": True,
-            # A prompt prefilled in pieces and a request's own seed crash the CPU engine.
-            "enable_chunked_prefill": False,
-            "max_model_len": context,
-            "max_num_batched_tokens": max(context, 4096),
-            # The share gpu_memory_utilization would be of all memory.
-            "kv_cache_memory_bytes": _cpu_cache_bytes(config, context),
-        }
 
     def prepare(self, prompt: Prompt) -> PreparedPrompt:
         """Render and tokenize one prompt with the loaded model's tokenizer."""
@@ -245,7 +216,7 @@ class VllmEngine:
         if refusal is not None:
             return refusal
         prompt = TokensPrompt(prompt_token_ids=list(request.prompt.token_ids or ()))
-        params = _sampling_params(request, sampling, loaded.end_ids)
+        params = sampling_params(request, sampling, loaded.end_ids)
         [internal_id] = self._llm.enqueue([prompt], [params], use_tqdm=False)
         # enqueue adds a random suffix to the id that outputs carry.
         outstanding[internal_id.split("-", 1)[0]] = request
@@ -269,7 +240,7 @@ class VllmEngine:
             return
         from vllm.distributed import cleanup_dist_env_and_memory
 
-        with _quiet_stdout():
+        with quiet_stdout():
             llm.llm_engine.engine_core.shutdown()
             del llm
             gc.collect()
@@ -279,34 +250,6 @@ class VllmEngine:
         if self._loaded is None:
             raise EngineError("the vllm engine has no model: call load first")
         return self._loaded
-
-
-def _sampling_params(request: Request, sampling: Sampling, end_ids: frozenset[int]) -> Any:
-    """Everything that changes tokens, spelled out; EOS ends a response through stop_token_ids."""
-    from vllm import SamplingParams
-    from vllm.sampling_params import RequestOutputKind
-
-    return SamplingParams(
-        n=1,
-        seed=request.seed,
-        max_tokens=request.max_tokens,
-        min_tokens=0,
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        top_k=sampling.top_k,
-        min_p=0.0,
-        presence_penalty=0.0,
-        frequency_penalty=0.0,
-        repetition_penalty=1.0,
-        stop=list(request.stop),
-        include_stop_str_in_output=request.keep_stop,
-        # The list of the loaded checkpoint: after a swap the engine still holds the first one's.
-        stop_token_ids=sorted(end_ids),
-        ignore_eos=True,
-        skip_special_tokens=True,
-        spaces_between_special_tokens=False,
-        output_kind=RequestOutputKind.FINAL_ONLY,
-    )
 
 
 def _completion(request: Request, output: Any, loaded: _Loaded) -> Completion:
@@ -349,45 +292,7 @@ def _tokenizer_state(tokenizer: PreTrainedTokenizerBase) -> Any:
     return state, sorted(tokenizer.all_special_ids)
 
 
-def _cpu_cache_bytes(config: Any, context: int) -> int:
-    """Room for 32 full responses, within 128 MiB and 4 GiB, and always for one."""
-    text = config.get_text_config()
-    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    head_size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    # Key and value of four bytes, and a block more than the context.
-    row = 8 * text.num_hidden_layers * int(heads) * int(head_size) * (context + 128)
-    return int(max(2**27, row, min(32 * row, 2**32)))
-
-
 def _device_name() -> str:
     from vllm.platforms import current_platform
 
     return "cpu" if current_platform.is_cpu() else str(current_platform.get_device_name())
-
-
-@contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _quiet_stdout() -> Iterator[None]:
-    """Send everything written to file descriptor 1 to stderr, from C and child processes too."""
-    sys.stdout.flush()
-    saved = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        os.dup2(saved, 1)
-        os.close(saved)

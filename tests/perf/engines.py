@@ -74,11 +74,11 @@ def measure_vllm(checkpoint: str, other: str | None) -> None:
     print(f"vllm start: {seconds(lambda: engine.load(checkpoint), 1):.1f} s")
     if other is not None:
         print(f"vllm weight swap: {seconds(lambda: engine.load(other), 1):.2f} s")
-    from evalharness.engines.vllm import _sampling_params
+    from evalharness.engines.vllm_arguments import sampling_params
 
     requests = requests_of(engine, 512, 64)
     prompts = [{"prompt_token_ids": list(one.prompt.token_ids)} for one in requests]
-    params = [_sampling_params(one, HOT, engine._loaded.end_ids) for one in requests]
+    params = [sampling_params(one, HOT, engine._loaded.end_ids) for one in requests]
 
     def bare() -> None:
         engine._llm.reset_prefix_cache()
