@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from evalharness.analysis.clusters import stem_clusters
 from evalharness.analysis.metrics import join_verdicts, run_metrics
 from evalharness.checking import (
     CHECKER_NAME,
@@ -183,4 +184,4 @@ def metrics_of(folder: Path, verdicts: str) -> list[dict[str, Any]]:
         verdicts_frame(folder, verdicts),
     )
     benchmarks = list(read_spec(folder)["benchmarks"])
-    return run_metrics(frame, benchmarks)
+    return run_metrics(frame, benchmarks, stem_clusters(read_problems(folder).values()))
