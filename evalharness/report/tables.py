@@ -21,6 +21,8 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     num_labels: int
     notes: tuple[str, ...] = ()
+    best: frozenset[tuple[int, int]] = frozenset()
+    """(row, column) of the cells to set in bold."""
 
 
 def run_tables(
