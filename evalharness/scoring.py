@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from evalharness.analysis.clusters import stem_clusters
 from evalharness.analysis.metrics import join_verdicts, run_metrics
 from evalharness.checking import (
     CHECKER_NAME,
@@ -169,7 +170,7 @@ def store_verdicts(writer: RunWriter, name: str, verdicts: Iterable[Verdict]) ->
 
 def metrics_of(folder: Path, verdicts: str) -> list[dict[str, Any]]:
     """The metrics of a run under one verdict table, as flat rows."""
-    return run_metrics(judged_frame(folder, verdicts), list(read_spec(folder)["benchmarks"]))
+    return frame_metrics(folder, judged_frame(folder, verdicts))
 
 
 def judged_frame(folder: Path, verdicts: str) -> pd.DataFrame:
@@ -177,3 +178,9 @@ def judged_frame(folder: Path, verdicts: str) -> pd.DataFrame:
     columns = ["benchmark", "model", "template", "problem_id", "sample_index"]
     columns += ["num_tokens", "finish_reason", "token_limit"]
     return join_verdicts(responses_frame(folder, columns), verdicts_frame(folder, verdicts))
+
+
+def frame_metrics(folder: Path, frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The metrics of the judged responses of a run."""
+    benchmarks = list(read_spec(folder)["benchmarks"])
+    return run_metrics(frame, benchmarks, stem_clusters(read_problems(folder).values()))

@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from evalharness.analysis.accuracy import Estimate, clustered_mean, macro_average, proportion
+from evalharness.analysis.accuracy import (
+    Estimate,
+    clustered_mean,
+    detectable_difference,
+    macro_average,
+    proportion,
+    share_of_means,
+)
+from evalharness.analysis.samples import (
+    equal_text_groups,
+    maj_at_k,
+    mean_g_pass_at_k,
+    pass_at_k,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
+GroupAnswers = Callable[[list[str | None], NDArray[np.bool_]], NDArray[np.int64]]
+"""From the answers of one problem and whether each is correct to the number of its group."""
+ASSUMED_BETWEEN = 0.15
+"""How much a true difference between two models is taken to vary over problems."""
 SHARES = ("no_answer", "unparsed", "timeout", "error")
 """Statuses whose share is reported apart: none of them is a wrong answer that was read."""
 
@@ -20,15 +40,23 @@ def join_verdicts(responses: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFra
     """One row a judged response, with the columns that metrics need."""
     key = ["model", "template", "problem_id", "sample_index"]
     left = responses[["benchmark", *key, "num_tokens", "finish_reason", "token_limit"]]
-    return left.merge(verdicts[[*key, "status"]], on=key, how="inner", validate="one_to_one")
+    right = verdicts[[*key, "status", "extracted"]]
+    return left.merge(right, on=key, how="inner", validate="one_to_one")
 
 
-def run_metrics(frame: pd.DataFrame, benchmarks: list[str]) -> list[dict[str, Any]]:
+def run_metrics(
+    frame: pd.DataFrame,
+    benchmarks: list[str],
+    clusters: Mapping[str, int] | None = None,
+    group_answers: GroupAnswers = equal_text_groups,
+) -> list[dict[str, Any]]:
     """Every metric of every model, template and benchmark, and `macro` and `micro` over benchmarks.
 
     Args:
         frame: from `join_verdicts`, also of several runs one under the other.
         benchmarks: the order to report them in.
+        clusters: problem id -> cluster of problems that are not independent of each other.
+        group_answers: for maj@k, which answers of one problem are the same.
     """
     rows: list[dict[str, Any]] = []
     for (model, template), group in frame.groupby(["model", "template"], sort=False):
@@ -37,13 +65,14 @@ def run_metrics(frame: pd.DataFrame, benchmarks: list[str]) -> list[dict[str, An
             part = group[group["benchmark"] == benchmark]
             if len(part) == 0:
                 continue
-            metrics = _part_metrics(part)
+            metrics = _part_metrics(part, clusters, group_answers)
             accuracies.append(metrics.accuracy)
             rows += _rows(benchmark, model, template, metrics)
         if len(accuracies) > 1:
             macro = _Metrics(accuracy=macro_average(accuracies), others={})
             rows += _rows("macro", model, template, macro)
-            rows += _rows("micro", model, template, _part_metrics(group))
+            micro = _part_metrics(group, clusters, group_answers)
+            rows += _rows("micro", model, template, micro)
     return rows
 
 
@@ -54,11 +83,16 @@ class _Metrics:
     """By name; a text says why there is no value."""
 
 
-def _part_metrics(part: pd.DataFrame) -> _Metrics:
+def _part_metrics(
+    part: pd.DataFrame, clusters: Mapping[str, int] | None, group_answers: GroupAnswers
+) -> _Metrics:
     problem_N = part["problem_id"].astype("category").cat.codes.to_numpy(np.int64)
+    cluster_N = _cluster_numbers(part["problem_id"], clusters)
     correct_N = (part["status"] == "correct").to_numpy(bool)
+    accuracy = proportion(correct_N, problem_N, cluster_N)
+    metrics = _sample_metrics(part, problem_N, cluster_N, group_answers)
+    metrics["detectable"] = _detectable(accuracy)
     tokens_N = part["num_tokens"].to_numpy(float, na_value=np.nan)
-    metrics: dict[str, Estimate | str] = {}
     known_N = ~np.isnan(tokens_N)
     for name, chosen_N in [
         ("tokens_mean", known_N),
@@ -66,17 +100,106 @@ def _part_metrics(part: pd.DataFrame) -> _Metrics:
         ("tokens_incorrect", known_N & ~correct_N),
     ]:
         if chosen_N.any():
-            metrics[name] = clustered_mean(tokens_N[chosen_N], problem_N[chosen_N])
+            among_N = None if cluster_N is None else cluster_N[chosen_N]
+            metrics[name] = clustered_mean(tokens_N[chosen_N], problem_N[chosen_N], among_N)
         else:
             metrics[name] = "there is no such response with a known length"
     finish = part["finish_reason"]
     if finish.notna().all():
-        metrics["truncated"] = proportion((finish == "length").to_numpy(bool), problem_N)
+        is_cut_N = (finish == "length").to_numpy(bool)
+        metrics["truncated"] = proportion(is_cut_N, problem_N, cluster_N)
     else:
         metrics["truncated"] = "the responses don't say how they ended"
     for status in SHARES:
-        metrics[status] = proportion((part["status"] == status).to_numpy(bool), problem_N)
-    return _Metrics(accuracy=proportion(correct_N, problem_N), others=metrics)
+        has_status_N = (part["status"] == status).to_numpy(bool)
+        metrics[status] = proportion(has_status_N, problem_N, cluster_N)
+    return _Metrics(accuracy=accuracy, others=metrics)
+
+
+def _cluster_numbers(
+    problem_ids: pd.Series, clusters: Mapping[str, int] | None
+) -> NDArray[np.int64] | None:
+    """The cluster of each response's problem; None where no two of these problems share one."""
+    if clusters is None:
+        return None
+    names = problem_ids.unique()
+    numbers = {name: clusters.get(name, -1 - at) for at, name in enumerate(names)}
+    if len(set(numbers.values())) == len(names):
+        return None
+    return np.asarray(problem_ids.map(numbers).to_numpy(np.int64))
+
+
+def _sample_metrics(
+    part: pd.DataFrame,
+    problem_N: NDArray[np.int64],
+    cluster_N: NDArray[np.int64] | None,
+    group_answers: GroupAnswers,
+) -> dict[str, Estimate | str]:
+    """pass@K, maj@K and mG-Pass@K for K = 2, 4, 8, ... as far as every problem has the samples."""
+    correct_N = (part["status"] == "correct").to_numpy(bool)
+    _, first_P, counts_P = np.unique(problem_N, return_index=True, return_counts=True)
+    least = int(counts_P.min())
+    if least < 2:
+        return {}
+    cluster_P = None if cluster_N is None else cluster_N[first_P]
+    num_correct_P = np.bincount(problem_N, weights=correct_N).astype(np.int64)
+    groups_N = _answer_groups(part["extracted"].tolist(), correct_N, problem_N, group_answers)
+    k = len(problem_N) / len(counts_P)
+    metrics: dict[str, Estimate | str] = {}
+    for size in [2**power for power in range(1, least.bit_length())]:
+        metrics[f"pass@{size}"] = share_of_means(
+            pass_at_k(num_correct_P, counts_P, size), k, cluster_P
+        )
+        metrics[f"maj@{size}"] = share_of_means(
+            maj_at_k(groups_N, correct_N, problem_N, size), k, cluster_P
+        )
+        metrics[f"mg-pass@{size}"] = share_of_means(
+            mean_g_pass_at_k(num_correct_P, counts_P, size), k, cluster_P
+        )
+    return metrics
+
+
+def _answer_groups(
+    answers: list[str | None],
+    correct_N: NDArray[np.bool_],
+    problem_N: NDArray[np.int64],
+    group_answers: GroupAnswers,
+) -> NDArray[np.int64]:
+    """Groups of equal answers within each problem; the numbers start again at every problem."""
+    groups_N = np.empty(len(answers), dtype=np.int64)
+    order_N = np.argsort(problem_N, kind="stable")
+    _, starts_P = np.unique(problem_N[order_N], return_index=True)
+    for chosen in np.split(order_N, starts_P[1:]):
+        texts = [answers[at] if isinstance(answers[at], str) else None for at in chosen]
+        groups_N[chosen] = group_answers(texts, correct_N[chosen])
+    return groups_N
+
+
+def _detectable(accuracy: Estimate) -> Estimate:
+    """What a second run of the same size could show to differ from this one.
+
+    The spread of the true differences isn't known from one run: `ASSUMED_BETWEEN`. With one sample
+    a problem neither is the sampling variance: half of p(1-p) is taken.
+    """
+    n, k = accuracy.n, accuracy.k
+    if accuracy.stderr_sampling is None:
+        variance = accuracy.value * (1 - accuracy.value) / 2
+        assumed = "half of p(1-p) taken as sampling variance, "
+    else:
+        variance, assumed = accuracy.stderr_sampling**2 * n * k, ""
+    value = detectable_difference(
+        n=n,
+        k_a=k,
+        k_b=k,
+        sampling_a=math.sqrt(variance),
+        sampling_b=math.sqrt(variance),
+        between=ASSUMED_BETWEEN,
+    )
+    notes = (
+        f"smallest true difference to another run of this size found in 4 of 5 repetitions; "
+        f"{assumed}true differences taken to vary by {100 * ASSUMED_BETWEEN:g} points over problems"
+    )
+    return Estimate(value=value, low=None, high=None, stderr=None, n=n, k=k, notes=notes)
 
 
 def _rows(benchmark: str, model: Any, template: Any, metrics: _Metrics) -> list[dict[str, Any]]:
@@ -84,7 +207,7 @@ def _rows(benchmark: str, model: Any, template: Any, metrics: _Metrics) -> list[
     rows = []
     for metric, estimate in [("accuracy", metrics.accuracy), *metrics.others.items()]:
         numbers = (
-            {**empty, "notes": estimate}
+            {**empty, "notes": estimate, "stderr_sampling": None}
             if isinstance(estimate, str)
             else dataclasses.asdict(estimate)
         )

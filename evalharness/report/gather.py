@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalharness.analysis.metrics import run_metrics
 from evalharness.errors import InputError
-from evalharness.scoring import CORRECTED, judged_frame
+from evalharness.scoring import CORRECTED, frame_metrics, judged_frame
 from evalharness.store import read_spec, verdict_names
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ def gather_runs(folders: Sequence[Path], verdicts: str | None) -> Gathered:
         spec = read_spec(folder)
         name = choose_verdicts(folder, verdicts)
         frame = judged_frame(folder, name)
-        rows = run_metrics(frame, list(spec["benchmarks"]))
+        rows = frame_metrics(folder, frame)
         cells = {(row["model"], row["template"], row["benchmark"]) for row in rows}
         renamed: dict[str, str] = {}
         if cells & seen:

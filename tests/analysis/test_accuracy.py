@@ -2,14 +2,17 @@ import math
 
 import numpy as np
 import pytest
+import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evalharness.analysis.accuracy import (
     Estimate,
     clustered_mean,
+    detectable_difference,
     macro_average,
     proportion,
+    share_of_means,
     wilson,
 )
 from evalharness.errors import InputError
@@ -120,11 +123,10 @@ def test_clustered_mean_by_hand() -> None:
 
 
 def test_clustered_mean_agrees_with_statsmodels() -> None:
-    statsmodels = pytest.importorskip("statsmodels.api")
     rng = np.random.default_rng(1)
     problem = rng.integers(0, 20, size=200)
     values = rng.normal(size=200) + problem
-    fit = statsmodels.OLS(values, np.ones(200)).fit(
+    fit = sm.OLS(values, np.ones(200)).fit(
         cov_type="cluster", cov_kwds={"groups": problem, "use_correction": True}
     )
     # statsmodels' small-sample factor is n/(n-1) * (N-1)/(N-p), and p = 1 here
@@ -139,3 +141,96 @@ def test_the_interval_holds_the_value_and_stays_inside_0_and_1(
     if estimate.low is not None and estimate.high is not None:
         assert 0 <= estimate.low <= estimate.value + 1e-12
         assert estimate.value - 1e-12 <= estimate.high <= 1
+
+
+def test_both_standard_errors_by_hand() -> None:
+    # Problem 0: 1 of 4, problem 1: 2 of 4. Over problems: sd(0.25, 0.5)/sqrt(2) = 0.125.
+    # Over samples: s^2/k = p(1-p)/(k-1) = 0.1875/3 + 0.25/3 = 0.1458333; sqrt of it / 2 = 0.190941
+    hits = np.array([1, 0, 0, 0, 1, 1, 0, 0], dtype=bool)
+    estimate = proportion(hits, np.repeat([0, 1], 4))
+    assert estimate.stderr == pytest.approx(0.125)
+    assert estimate.stderr_sampling == pytest.approx(0.190941, abs=1e-6)
+
+
+def test_one_sample_says_nothing_of_the_sampling_error() -> None:
+    assert proportion(np.array([True, False, True]), np.arange(3)).stderr_sampling is None
+
+
+def test_the_sampling_error_predicts_how_much_a_repetition_differs() -> None:
+    # The same 40 problems drawn again 2000 times: the spread of the accuracy over repetitions.
+    rng = np.random.default_rng(0)
+    p = rng.beta(0.5, 0.5, size=40)
+    problem = np.repeat(np.arange(40), 8)
+    runs = [proportion(rng.random(320) < np.repeat(p, 8), problem) for _ in range(1000)]
+    spread = np.std([run.value for run in runs])
+    predicted = math.sqrt(np.mean([run.stderr_sampling**2 for run in runs]))
+    assert predicted == pytest.approx(spread, rel=0.08)
+    assert runs[0].stderr > 2 * predicted
+
+
+def test_clustered_share_agrees_with_statsmodels() -> None:
+    rng = np.random.default_rng(2)
+    cluster = rng.integers(0, 40, size=150)
+    hits = rng.random(150) < rng.random(40)[cluster]
+    fit = sm.OLS(hits.astype(float), np.ones(150)).fit(
+        cov_type="cluster", cov_kwds={"groups": cluster, "use_correction": True}
+    )
+    estimate = proportion(hits, np.arange(150), cluster)
+    assert estimate.stderr == pytest.approx(float(fit.bse[0]))
+    assert estimate.stderr > 1.2 * proportion(hits, np.arange(150)).stderr
+
+
+def test_clusters_of_one_problem_each_change_nothing() -> None:
+    hits = np.arange(50) < 20
+    assert proportion(hits, np.arange(50), np.arange(50)) == proportion(hits, np.arange(50))
+
+
+def test_the_clustered_interval_covers_where_the_independent_one_does_not() -> None:
+    # 60 clusters of 4 problems that succeed or fail almost together; true share 0.4.
+    rng = np.random.default_rng(3)
+    cluster = np.repeat(np.arange(60), 4)
+    covered = independent = 0
+    for _ in range(600):
+        hits = rng.random(240) < np.repeat(rng.beta(0.2, 0.3, size=60), 4)
+        one, other = proportion(hits, np.arange(240), cluster), proportion(hits, np.arange(240))
+        covered += one.low <= 0.4 <= one.high
+        independent += other.low <= 0.4 <= other.high
+    assert 0.93 <= covered / 600 <= 0.97
+    assert independent / 600 < 0.80
+
+
+def test_all_problems_in_one_cluster_carry_no_interval() -> None:
+    estimate = proportion(np.array([True, False]), np.arange(2), np.zeros(2, dtype=int))
+    assert (estimate.low, estimate.notes) == (None, "all problems are in one cluster")
+
+
+def test_detectable_difference_by_hand() -> None:
+    # AIME, 30 problems, one sample, s = 0.27 both, w = 0.15:
+    # 2.8016 sqrt((0.0225 + 0.0729 + 0.0729)/30) = 2.8016 sqrt(0.00561) = 0.20984
+    value = detectable_difference(
+        n=30, sampling_a=0.27, sampling_b=0.27, k_a=1, k_b=1, between=0.15
+    )
+    assert value == pytest.approx(0.20984, abs=1e-4)
+    # sixteen samples: 2.8016 sqrt((0.0225 + 2*0.0729/16)/30) = 2.8016 sqrt(0.00105375) = 0.09094
+    value = detectable_difference(
+        n=30, sampling_a=0.27, sampling_b=0.27, k_a=16, k_b=16, between=0.15
+    )
+    assert value == pytest.approx(0.09094, abs=1e-4)
+
+
+def test_the_detectable_difference_is_found_in_four_of_five_repetitions() -> None:
+    # 200 problems, 8 samples, accuracy 0.5 with s = 0.4 within; a true difference of that size.
+    rng = np.random.default_rng(4)
+    within, between, n, k = 0.4, 0.15, 200, 8
+    delta = detectable_difference(
+        n=n, sampling_a=within, sampling_b=within, k_a=k, k_b=k, between=between
+    )
+    noise = math.sqrt(between**2 + 2 * within**2 / k)
+    d = delta + noise * rng.standard_normal((4000, n))
+    found = np.abs(d.mean(axis=1)) > 1.96 * d.std(axis=1, ddof=1) / math.sqrt(n)
+    assert found.mean() == pytest.approx(0.8, abs=0.025)
+
+
+def test_a_share_over_no_problems_raises() -> None:
+    with pytest.raises(InputError):
+        share_of_means(np.array([]), 1)
