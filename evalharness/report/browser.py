@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _KEY = ["model", "template", "problem_id", "sample_index"]
 _TEXT_COLUMNS = ["response", "prompt_sha256", "finish_reason", "stop_reason", "error"]
 _VERDICT_COLUMNS = ["extracted", "extraction", "gold", "method", "reason"]
+_SHOWN_COLUMNS = [*_TEXT_COLUMNS, *_VERDICT_COLUMNS]
 _CHUNK_LETTERS = 400_000
 """Letters of text that are unpacked at once when a response is opened."""
 
@@ -101,10 +102,10 @@ def _with_texts(gathered: Gathered, rows: pd.DataFrame) -> pd.DataFrame:
 
     parts = []
     for number, run in enumerate(gathered.runs):
-        mine = rows[rows["run"] == number].drop(columns="finish_reason")
+        mine = rows.loc[rows["run"] == number, _KEY]
         original = {new: old for old, new in run.renamed.items()}
         keys = mine.assign(model=mine["model"].map(lambda name, old=original: old.get(name, name)))
-        keys = keys[_KEY].assign(position=mine.index)
+        keys = keys.assign(position=mine.index)
         found = [
             batch.merge(keys, on=_KEY)
             for batch in response_batches(run.folder, [*_KEY, *_TEXT_COLUMNS])
@@ -112,9 +113,8 @@ def _with_texts(gathered: Gathered, rows: pd.DataFrame) -> pd.DataFrame:
         texts = pd.concat(found).merge(
             verdicts_frame(run.folder, run.verdicts)[[*_KEY, *_VERDICT_COLUMNS]], on=_KEY
         )
-        texts = texts.set_index("position")[[*_TEXT_COLUMNS, *_VERDICT_COLUMNS]]
-        parts.append(mine.join(texts))
-    return pd.concat(parts).sort_index()
+        parts.append(texts.set_index("position")[_SHOWN_COLUMNS])
+    return rows.drop(columns=_SHOWN_COLUMNS, errors="ignore").join(pd.concat(parts))
 
 
 def _chunks(gathered: Gathered, rows: pd.DataFrame) -> tuple[list[int], list[dict[str, Any]]]:

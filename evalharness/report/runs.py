@@ -8,10 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalharness.errors import InputError, MissingExtraError
-from evalharness.report.gather import Gathered, gather_runs
+from evalharness.report.gather import Gathered, choose_verdicts, gather_runs, run_notes
 from evalharness.report.tables import Table, as_markdown, metrics_csv, run_tables
 from evalharness.report.terminal import as_terminal
 from evalharness.store import write_atomically
+
+__all__ = [
+    "PAGE",
+    "ReportOptions",
+    "choose_verdicts",
+    "render_runs",
+    "run_notes",
+    "try_write_page",
+    "write_page",
+    "write_report",
+    "write_run_figures",
+]
 
 PAGE = "report.html"
 
