@@ -77,19 +77,17 @@ def interval_chart(
             color=alt.Color("group:N", scale=color_scale, title=None),
             yOffset=alt.YOffset("group:N", sort=groups),
         )
-    has_interval = "isValid(datum.low) && isValid(datum.high)"
-    rules = (
-        base.transform_filter(has_interval)
-        .mark_rule(strokeWidth=2, opacity=0.75)
-        .encode(x=alt.X("low:Q", title=x_title), x2="high:Q")
-    )
-    points = base.mark_point(filled=True, size=70, opacity=1).encode(x=x)
-    layers = [rules, points]
+    layers = [base.mark_point(filled=True, size=70, opacity=1).encode(x=x)]
+    if any(row["low"] is not None for row in values):
+        rules = base.transform_filter("isValid(datum.low) && isValid(datum.high)").mark_rule(
+            strokeWidth=2, opacity=0.75
+        )
+        layers.insert(0, rules.encode(x=alt.X("low:Q", title=x_title), x2="high:Q"))
     if reference is not None:
         line = alt.Chart(alt.Data(values=[{"at": reference}]))
         layers.insert(0, line.mark_rule(strokeDash=[4, 4], opacity=0.6).encode(x="at:Q"))
     step = max(26, 13 * max(len(groups), 1) + 6)
-    return _spec(alt.layer(*layers).properties(height=alt.Step(step)))
+    return _spec(alt.layer(*layers).properties(height=step * len(labels)))
 
 
 def heat_map(rows: Iterable[Row], *, x_title: str, y_title: str, value: str) -> dict[str, Any]:
@@ -130,7 +128,7 @@ def heat_map(rows: Iterable[Row], *, x_title: str, y_title: str, value: str) -> 
             f"datum.value > {0.55 * highest!r}", alt.value("white"), alt.value("#14213d")
         ),
     )
-    return _spec(alt.layer(cells, texts).properties(height=alt.Step(30)))
+    return _spec(alt.layer(cells, texts).properties(height=30 * len(lines)))
 
 
 def scatter_chart(
@@ -158,11 +156,12 @@ def scatter_chart(
     )
     axis = alt.Axis(format=".0%")
     y_scale = alt.Scale(zero=False, nice=True)
-    rules = base.mark_rule(strokeWidth=1.5, opacity=0.6).encode(
-        y=alt.Y("low:Q", title=y_title, axis=axis, scale=y_scale), y2="high:Q"
-    )
-    points = base.mark_point(filled=True, size=90, opacity=1).encode(y=alt.Y("value:Q"))
-    return _spec(alt.layer(rules, points).properties(height=300))
+    y = alt.Y("value:Q", title=y_title, axis=axis, scale=y_scale)
+    layers = [base.mark_point(filled=True, size=90, opacity=1).encode(y=y)]
+    if any(row["low"] is not None for row in values):
+        rules = base.mark_rule(strokeWidth=1.5, opacity=0.6)
+        layers.insert(0, rules.encode(y=alt.Y("low:Q", title=y_title), y2="high:Q"))
+    return _spec(alt.layer(*layers).properties(height=300))
 
 
 def line_chart(

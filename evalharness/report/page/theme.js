@@ -10,8 +10,13 @@
   };
   wanted.addEventListener("change", apply);
   window.switchTheme = () => {
-    chosen = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
-    try { localStorage.setItem("evalharness-theme", chosen); } catch { /* the same */ }
+    const system = wanted.matches ? "dark" : "light";
+    const next = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
+    chosen = next === system ? null : next;  // the system's own choice is followed again
+    try {
+      if (chosen) localStorage.setItem("evalharness-theme", chosen);
+      else localStorage.removeItem("evalharness-theme");
+    } catch { /* the same */ }
     apply();
   };
   apply();
