@@ -54,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_check,
         _add_score,
         _add_report,
+        _add_compare,
         _add_show,
         _add_benchmarks,
         _add_templates,
@@ -234,6 +235,31 @@ def _add_report(group: Any) -> None:
         metavar="N",
         help="most responses in the HTML (default: 20000; 100000 with --no-texts; 0: no browser)",
     )
+    parser.add_argument("--json", action="store_const", const="json", dest="format")
+
+
+def _add_compare(group: Any) -> None:
+    parser = _command(
+        group,
+        "compare",
+        commands.compare,
+        "paired differences and length inflation against a baseline",
+        "evalharness compare runs/steps --baseline ckpt/0 --common",
+    )
+    parser.add_argument("run", type=Path, nargs="+", metavar="RUN")
+    parser.add_argument("--baseline", required=True, metavar="MODEL[:TEMPLATE]")
+    parser.add_argument(
+        "--model", action=_Names, default=[], metavar="M", help="compare only these (default: all)"
+    )
+    parser.add_argument(
+        "--common",
+        action="store_true",
+        help="where problems, golds or token limits differ, compare what is shared",
+    )
+    parser.add_argument(
+        "--verdicts", metavar="NAME", help="a table of RUN/verdicts (default: the newest)"
+    )
+    parser.add_argument("--format", choices=("terminal", "markdown", "json"), default="terminal")
     parser.add_argument("--json", action="store_const", const="json", dest="format")
 
 

@@ -163,6 +163,27 @@ def report(options: argparse.Namespace) -> int:
     return 0
 
 
+def compare(options: argparse.Namespace) -> int:
+    """Every model and template of some runs against a baseline."""
+    from evalharness.analysis.comparison import comparison_record
+    from evalharness.report.compare import compare_runs, render_comparison
+
+    compared = compare_runs(
+        options.run,
+        options.baseline,
+        common=options.common,
+        verdicts=options.verdicts,
+        models=options.model,
+    )
+    for sentence in compared.left_out:
+        print(f"left out: {sentence}", file=sys.stderr)
+    if options.format == "json":
+        _print_json([comparison_record(row) for row in compared.rows])
+    else:
+        sys.stdout.write(render_comparison(compared, options.format))
+    return 0
+
+
 def _print_run(folder: Path, verdicts: str, form: str) -> None:
     """The table on stdout, and the page beside the run where the extra for it is installed."""
     from evalharness.report.runs import ReportOptions, render_runs, try_write_page

@@ -1,0 +1,181 @@
+"""The answers of runs, against a baseline among them."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalharness.analysis.aligning import Answers
+from evalharness.analysis.clusters import stem_clusters
+from evalharness.analysis.comparison import Comparison, compare_all
+from evalharness.analysis.metrics import join_verdicts
+from evalharness.errors import InputError
+from evalharness.records import GoldChoice, Problem
+from evalharness.report.compare_tables import comparison_tables
+from evalharness.report.runs import choose_verdicts, run_notes
+from evalharness.report.tables import as_markdown, short_names
+from evalharness.report.terminal import as_terminal
+from evalharness.scoring import CORRECTED
+from evalharness.store import read_problems, read_spec, responses_frame, verdicts_frame
+
+Cells = dict[tuple[str, str], dict[str, Answers]]
+"""(model, template) -> benchmark -> what it answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedRuns:
+    """Everything that was compared, and what was not."""
+
+    rows: tuple[Comparison, ...]
+    titles: dict[str, str]
+    """Benchmark -> its title for people."""
+    notes: tuple[str, ...]
+    left_out: tuple[str, ...]
+    """Sentences: what of these runs has no counterpart in the baseline."""
+
+
+def compare_runs(
+    folders: Sequence[Path],
+    baseline: str,
+    *,
+    common: bool = False,
+    verdicts: str | None = None,
+    models: Sequence[str] = (),
+) -> ComparedRuns:
+    """Every model and template of some runs against one of them.
+
+    Args:
+        folders: run folders.
+        baseline: `MODEL` or `MODEL:TEMPLATE`, the model as the report shows it or in full. Without
+            a template every template is compared with the baseline's own response to it; where the
+            baseline has only one template, with that.
+        common: compare what is shared where problems, golds or caps differ.
+        verdicts: a table of RUN/verdicts; the newest otherwise.
+        models: compare only these; all otherwise.
+
+    Raises:
+        StoreError: a folder is no run.
+        InputError: the baseline or a model is unknown, or runs can't be compared.
+    """
+    cells: Cells = {}
+    problems: dict[str, Problem] = {}
+    left_out: list[str] = []
+    titles: dict[str, str] = {}
+    notes: dict[str, None] = {}
+    for folder in folders:
+        spec = read_spec(folder)
+        titles |= {key: value["title"] for key, value in spec["benchmarks"].items()}
+        notes |= dict.fromkeys(run_notes(spec, choose_verdicts(folder, verdicts)))
+        problems |= read_problems(folder)
+        found = _read_cells(folder, verdicts, left_out)
+        for (model, template), answers in found.items():
+            key = (model, template)
+            if key in cells and cells[key].keys() & answers.keys():
+                key = (f"{model} ({folder.resolve().name})", template)
+                answers = {name: _renamed(each, key[0]) for name, each in answers.items()}
+            cells.setdefault(key, {}).update(answers)
+    base_model, base_template = _find_baseline(baseline, cells)
+    wanted = {_find_model(each, cells) for each in models} or {model for model, _ in cells}
+    pairs = []
+    for (model, template), answers in cells.items():
+        base = (base_model, base_template or template)
+        if (model, template) == base or model not in wanted:
+            continue
+        name = f"{model}:{template}"
+        if base not in cells:
+            left_out.append(f"{name}: {base_model} was not run under {template}")
+            continue
+        shared = [each for each in cells[base] if each in answers]
+        missing = [each for each in answers if each not in shared]
+        if not shared:
+            left_out.append(f"{name}: no benchmark in common with {base_model}:{base[1]}")
+            continue
+        if missing:
+            left_out.append(f"{name}: {', '.join(missing)}: the baseline was not run on it")
+        pairs.append(([cells[base][each] for each in shared], [answers[each] for each in shared]))
+    if not pairs:
+        raise InputError(
+            "nothing to compare with the baseline: " + "; ".join(left_out or ["it is alone"])
+        )
+    rows = compare_all(pairs, common, stem_clusters(problems.values()))
+    return ComparedRuns(
+        rows=tuple(rows), titles=titles, notes=tuple(notes), left_out=tuple(left_out)
+    )
+
+
+def render_comparison(compared: ComparedRuns, form: str) -> str:
+    """The tables as `terminal` or `markdown`."""
+    tables = comparison_tables(compared.rows, compared.titles, compared.notes)
+    return as_markdown(tables) if form == "markdown" else as_terminal(tables)
+
+
+def _read_cells(folder: Path, verdicts: str | None, left_out: list[str]) -> Cells:
+    spec = read_spec(folder)
+    name = choose_verdicts(folder, verdicts)
+    choice: GoldChoice = "corrected" if name.endswith(CORRECTED) else "published"
+    columns = ["benchmark", "model", "template", "problem_id", "sample_index"]
+    columns += ["num_tokens", "finish_reason", "token_limit"]
+    responses = responses_frame(folder, columns=columns)
+    frame = join_verdicts(responses, verdicts_frame(folder, name))
+    if missing := len(responses) - len(frame):
+        left_out.append(f"{folder}: {missing} responses have no verdict under {name}")
+    problems = read_problems(folder)
+    texts = {each.problem_id: each.text for each in problems.values()}
+    golds = {each.problem_id: each.golds_under(choice) for each in problems.values()}
+    order = {benchmark: at for at, benchmark in enumerate(spec["benchmarks"])}
+    cells: Cells = {}
+    for (model, template, benchmark), part in frame.groupby(
+        ["model", "template", "benchmark"], sort=False
+    ):
+        cells.setdefault((model, template), {})[benchmark] = Answers(
+            model=model,
+            template=template,
+            benchmark=benchmark,
+            frame=part,
+            texts=texts,
+            golds=golds,
+            checker=name.removesuffix(CORRECTED),
+            max_tokens=spec["identity"].get("sampling", {}).get("max_tokens"),
+        )
+    return {
+        key: dict(sorted(each.items(), key=lambda item: order[item[0]]))
+        for key, each in cells.items()
+    }
+
+
+def _renamed(answers: Answers, model: str) -> Answers:
+    return dataclasses.replace(answers, model=model)
+
+
+def _find_baseline(baseline: str, cells: Cells) -> tuple[str, str | None]:
+    """The model and template meant; None for the template that the compared one has."""
+    models = list(dict.fromkeys(model for model, _ in cells))
+    known = {name: name for name in models} | {
+        short: name for name, short in short_names(models).items()
+    }
+    model, template = baseline, None
+    if baseline not in known:
+        model, _, template = baseline.rpartition(":")
+    if model not in known:
+        known_names = [f"{model}:{template}" for model, template in cells]
+        close = difflib.get_close_matches(baseline, [*known, *known_names], n=1, cutoff=0.3)
+        hint = f'; did you mean "{close[0]}"?' if close else f": it has {', '.join(known_names)}"
+        raise InputError(f"--baseline {baseline}: no such model in these runs{hint}")
+    model = known[model]
+    templates = [each for name, each in cells if name == model]
+    if template is not None and template not in templates:
+        raise InputError(f"--baseline {baseline}: {model} was run under {', '.join(templates)}")
+    if template is None and len(templates) == 1:
+        template = templates[0]
+    return model, template
+
+
+def _find_model(name: str, cells: Cells) -> str:
+    models = list(dict.fromkeys(model for model, _ in cells))
+    for model, short in short_names(models).items():
+        if name in (model, short):
+            return model
+    raise InputError(f"--model {name}: no such model in these runs; they have {', '.join(models)}")
