@@ -219,6 +219,11 @@ def _add_report(group: Any) -> None:
     parser.add_argument(
         "--verdicts", metavar="NAME", help="a table of RUN/verdicts (default: the newest)"
     )
+    parser.add_argument(
+        "--baseline",
+        metavar="MODEL[:TEMPLATE]",
+        help="of the HTML and the figures: what the others are compared with (default: the first)",
+    )
     parser.add_argument("--figures", type=Path, metavar="DIR", help="the charts as files")
     parser.add_argument(
         "--figure-format",

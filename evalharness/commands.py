@@ -137,17 +137,18 @@ def report(options: argparse.Namespace) -> int:
         write_run_figures,
     )
 
-    if options.figures:
-        forms = options.figure_format or ["svg", "png", "pdf"]
-        for path in write_run_figures(options.run, options.verdicts, options.figures, forms):
-            print(path, file=sys.stderr)
-        if options.format is None:
-            return 0
     about = ReportOptions(
         verdicts=options.verdicts,
         with_texts=not options.no_texts,
+        baseline=options.baseline,
         num_responses=options.responses,
     )
+    if options.figures:
+        forms = options.figure_format or ["svg", "png", "pdf"]
+        for path in write_run_figures(options.run, about, options.figures, forms):
+            print(path, file=sys.stderr)
+        if options.format is None:
+            return 0
     form = options.format or "terminal"
     out = options.out
     if form == "html" and out is None:

@@ -181,6 +181,10 @@ def judged_frame(folder: Path, verdicts: str) -> pd.DataFrame:
 
 
 def frame_metrics(folder: Path, frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The metrics of the judged responses of a run."""
-    benchmarks = list(read_spec(folder)["benchmarks"])
-    return run_metrics(frame, benchmarks, stem_clusters(read_problems(folder).values()))
+    """The metrics of the judged responses of a run, models and templates as they were given."""
+    spec = read_spec(folder)
+    clusters = stem_clusters(read_problems(folder).values())
+    rows = run_metrics(frame, list(spec["benchmarks"]), clusters)
+    models = {name: place for place, name in enumerate(spec["models"])}
+    templates = {name: place for place, name in enumerate(spec["templates"])}
+    return sorted(rows, key=lambda row: (models[row["model"]], templates[row["template"]]))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.errors import InputError, MissingExtraError
-from evalharness.report.sections import Figure
+from evalharness.report.parts import Figure
 
 FORMATS = ("svg", "png", "pdf")
 _WIDTH = 420

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+Cell = tuple[str, str]
+"""Model and template."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSource:
     """One run of a report."""
@@ -27,9 +31,9 @@ class RunSource:
     """Model -> its name in the report, where another run has the same cell."""
 
     @property
-    def golds(self) -> str:
-        """`published` or `corrected`."""
-        return "corrected" if self.verdicts.endswith(CORRECTED) else "published"
+    def is_corrected(self) -> bool:
+        """Whether the corrected golds count."""
+        return self.verdicts.endswith(CORRECTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +71,7 @@ class Gathered:
         return len({frozenset(names) for names in found.values()}) == 1
 
     @property
-    def cells(self) -> list[tuple[str, str]]:
+    def cells(self) -> list[Cell]:
         """(model, template) in the order of the runs."""
         found = dict.fromkeys((row["model"], row["template"]) for row in self.metrics)
         return list(found)

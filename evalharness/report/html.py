@@ -9,15 +9,17 @@ from html import escape
 from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
+from urllib.parse import quote
 
 from evalharness import __version__
 from evalharness.errors import MissingExtraError
 from evalharness.paths import cache_folder
 from evalharness.report.browser import browser_data
 from evalharness.report.embedding import json_text, packed, script_hash, script_text
-from evalharness.report.gather import Gathered
+from evalharness.report.gather import Cell, Gathered
+from evalharness.report.parts import Figure, Links, Section
 from evalharness.report.provenance import run_facts
-from evalharness.report.sections import Figure, Section, report_sections
+from evalharness.report.sections import report_sections
 from evalharness.report.tables import Table
 from evalharness.store import write_atomically
 
@@ -35,6 +37,7 @@ def html_report(
     title: str,
     with_texts: bool = True,
     num_responses: int | None = None,
+    baseline: str | None = None,
 ) -> str:
     """The whole page.
 
@@ -43,11 +46,13 @@ def html_report(
         title: the heading.
         with_texts: put prompts, responses and answers in; without, only numbers and problem ids.
         num_responses: how many responses the browser holds at most.
+        baseline: what the others are compared with; the first one where None.
 
     Raises:
+        InputError: the baseline isn't in these runs.
         MissingExtraError: the extra [report] isn't installed.
     """
-    sections = report_sections(gathered)
+    sections = report_sections(gathered, baseline)
     limit = num_responses if num_responses is not None else INDEX_LIMIT
     if num_responses is None and with_texts:
         limit = TEXT_LIMIT
@@ -60,7 +65,9 @@ def html_report(
             _asset(name) + "\n" for name in ("charts.js", "math.js", "browser.js")
         ),
     }
-    body = "\n".join(_section(section, specs) for section in sections)
+    cells = {cell: number for number, cell in enumerate(gathered.cells)}
+    places = cells if limit else {}
+    body = "\n".join(_section(section, specs, places) for section in sections)
     responses, data = _responses(gathered, limit, with_texts) if limit else ("", "")
     navigation = [(section.key, section.title) for section in sections]
     navigation += [("provenance", "Provenance")] + [("responses", "Responses")] * bool(limit)
@@ -119,7 +126,7 @@ def _asset(name: str) -> str:
     return (files("evalharness.report") / "page" / name).read_text(encoding="utf-8")
 
 
-def _section(section: Section, specs: list[dict[str, Any]]) -> str:
+def _section(section: Section, specs: list[dict[str, Any]], places: Mapping[Cell, int]) -> str:
     parts = [
         f'<section id="{section.key}" aria-labelledby="{section.key}-title">',
         f'<h2 id="{section.key}-title">{escape(section.title)}</h2>',
@@ -129,7 +136,26 @@ def _section(section: Section, specs: list[dict[str, Any]]) -> str:
     if section.figures:
         figures = "".join(_figure(figure, specs) for figure in section.figures)
         parts.append(f'<div class="figures">{figures}</div>')
+    if section.links:
+        parts.append("<details><summary>Which problems</summary>")
+        parts += [_links(links, places) for links in section.links]
+        parts.append("</details>")
     return "\n".join([*parts, "</section>"])
+
+
+def _links(links: Links, places: Mapping[Cell, int]) -> str:
+    """Problem ids that open the response browser, where there is one."""
+    items = []
+    for target in links.targets:
+        name = escape(target.problem_id)
+        if places:
+            place = (
+                f"#r={quote(target.problem_id, safe='')}&a={places[target.cell]}"
+                f"&b={places[target.beside]}&s=0"
+            )
+            name = f'<a href="{escape(place)}">{name}</a>'
+        items.append(name)
+    return f"<p><strong>{escape(links.title)}</strong>: {', '.join(items)}</p>"
 
 
 def _figure(figure: Figure, specs: list[dict[str, Any]]) -> str:

@@ -13,7 +13,7 @@ def run_facts(run: RunSource) -> list[tuple[str, list[str]]]:
     spec = run.spec
     facts = [
         ("run", [f"{spec['run_id']} ({spec['status']})"]),
-        ("checker", [f"{run.verdicts}, {run.golds} golds"]),
+        ("checker", [f"{run.verdicts}, {'corrected' if run.is_corrected else 'published'} golds"]),
         ("models", [_model(name, each) for name, each in spec["models"].items()]),
         ("templates", [_template(name, each) for name, each in spec["templates"].items()]),
         ("benchmarks", [_benchmark(name, each) for name, each in spec["benchmarks"].items()]),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evalharness.errors import InputError, MissingExtraError
 from evalharness.report.gather import Gathered, choose_verdicts, gather_runs, run_notes
-from evalharness.report.tables import Table, as_markdown, metrics_csv, run_tables
+from evalharness.report.tables import Table, as_markdown, metrics_csv
 from evalharness.report.terminal import as_terminal
 from evalharness.store import write_atomically
 
@@ -36,6 +36,8 @@ class ReportOptions:
     """A verdict table of the runs; the newest where None."""
     with_texts: bool = True
     """Of the HTML: prompts, responses and answers."""
+    baseline: str | None = None
+    """Of the HTML: what the others are compared with; the first one where None."""
     num_responses: int | None = None
     """Of the HTML: how many responses its browser holds at most."""
 
@@ -101,22 +103,25 @@ def write_report(path: Path, text: str) -> None:
 
 
 def write_run_figures(
-    folders: Sequence[Path], verdicts: str | None, into: Path, forms: Sequence[str]
+    folders: Sequence[Path], options: ReportOptions, into: Path, forms: Sequence[str]
 ) -> list[Path]:
     """The charts of the HTML report as files.
 
     Raises:
         MissingExtraError: the extra [report] isn't installed.
+        InputError: the baseline isn't in these runs.
     """
     from evalharness.report.figures import write_figures
     from evalharness.report.sections import report_sections
 
-    sections = report_sections(gather_runs(folders, verdicts))
+    sections = report_sections(gather_runs(folders, options.verdicts), options.baseline)
     return write_figures([each for section in sections for each in section.figures], into, forms)
 
 
 def _tables(gathered: Gathered) -> list[Table]:
-    return run_tables(gathered.metrics, gathered.titles, gathered.notes)
+    from evalharness.report.comparisons import Compared, main_tables
+
+    return main_tables(gathered, Compared(gathered).leaders())
 
 
 def _page(gathered: Gathered, options: ReportOptions) -> str:
@@ -128,4 +133,5 @@ def _page(gathered: Gathered, options: ReportOptions) -> str:
         title=", ".join(names),
         with_texts=options.with_texts,
         num_responses=options.num_responses,
+        baseline=options.baseline,
     )

@@ -3,89 +3,55 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
 from evalharness.report.charts import (
     VERDICT_COLORS,
     heat_map,
     interval_chart,
+    line_chart,
     scatter_chart,
 )
-from evalharness.report.gather import Gathered
-from evalharness.report.tables import Table, number, percent, run_tables
-
-Cell = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """A chart with the table that holds the same numbers."""
-
-    name: str
-    """Of its file, without a suffix."""
-    title: str
-    spec: dict[str, Any]
-    table: Table
+from evalharness.report.comparison_sections import comparison_sections
+from evalharness.report.comparisons import Compared, main_tables
+from evalharness.report.gather import Cell, Gathered
+from evalharness.report.parts import (
+    Figure,
+    Section,
+    cell_labels,
+    estimate_table,
+    interval_texts,
+    metric_rows,
+    point,
+)
+from evalharness.report.tables import Table, number, percent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
-    """One question and what answers it."""
+def report_sections(gathered: Gathered, baseline: str | None = None) -> list[Section]:
+    """The sections that these runs carry.
 
-    key: str
-    title: str
-    lead: str
-    tables: tuple[Table, ...] = ()
-    figures: tuple[Figure, ...] = ()
+    Args:
+        gathered: the runs.
+        baseline: `MODEL` or `MODEL:TEMPLATE`; the first one where None.
 
-
-def report_sections(gathered: Gathered) -> list[Section]:
-    """The sections that these runs carry."""
+    Raises:
+        InputError: the baseline isn't in these runs.
+    """
     labels = cell_labels(gathered.cells)
+    compared = Compared(gathered)
+    accuracy, length = main_tables(gathered, compared.leaders())
     found = [
-        _accuracy_section(gathered, labels),
+        _accuracy_section(gathered, labels, accuracy),
+        *comparison_sections(gathered, compared.with_baseline(baseline), labels),
         _heat_map_section(gathered),
-        _length_section(gathered, labels),
+        _length_section(gathered, labels, length),
         _scatter_section(gathered, labels),
+        _samples_section(gathered, labels),
     ]
     return [section for section in found if section.tables or section.figures]
 
 
-def cell_labels(cells: Sequence[Cell]) -> dict[Cell, str]:
-    """The shortest names that tell models apart, with the template where a model has several."""
-    models = list(dict.fromkeys(model for model, _ in cells))
-    names = {}
-    for model in models:
-        parts = model.rstrip("/").split("/")
-        others = [other.rstrip("/").split("/") for other in models if other != model]
-        depth = 1
-        while depth < len(parts) and any(other[-depth:] == parts[-depth:] for other in others):
-            depth += 1
-        names[model] = "/".join(parts[-depth:])
-    count: dict[str, int] = {}
-    for model, _ in cells:
-        count[model] = count.get(model, 0) + 1
-    return {
-        (model, template): f"{names[model]} · {template}" if count[model] > 1 else names[model]
-        for model, template in cells
-    }
-
-
-def metric_rows(
-    metrics: Iterable[Mapping[str, Any]], benchmark: str, metric: str
-) -> dict[Cell, Mapping[str, Any]]:
-    """(model, template) -> the row of one metric, where it has a value."""
-    return {
-        (row["model"], row["template"]): row
-        for row in metrics
-        if row["benchmark"] == benchmark and row["metric"] == metric and row["value"] is not None
-    }
-
-
-def _accuracy_section(gathered: Gathered, labels: Mapping[Cell, str]) -> Section:
-    table = run_tables(gathered.metrics, gathered.titles, gathered.notes)[0]
+def _accuracy_section(gathered: Gathered, labels: Mapping[Cell, str], table: Table) -> Section:
     figures = []
     for benchmark in gathered.columns:
         rows = metric_rows(gathered.metrics, benchmark, "accuracy")
@@ -97,11 +63,11 @@ def _accuracy_section(gathered: Gathered, labels: Mapping[Cell, str]) -> Section
                 name=f"accuracy-{benchmark}",
                 title=title,
                 spec=interval_chart(
-                    [_point(labels[cell], row) for cell, row in rows.items()],
+                    [point(labels[cell], row) for cell, row in rows.items()],
                     x_title="accuracy, 95% interval",
                     is_share=True,
                 ),
-                table=_estimate_table(title, labels, rows, percent),
+                table=estimate_table(title, labels, rows, percent),
             )
         )
     return Section(
@@ -167,8 +133,7 @@ def _heat_map_section(gathered: Gathered) -> Section:
     )
 
 
-def _length_section(gathered: Gathered, labels: Mapping[Cell, str]) -> Section:
-    table = run_tables(gathered.metrics, gathered.titles)[1]
+def _length_section(gathered: Gathered, labels: Mapping[Cell, str], table: Table) -> Section:
     figures = []
     for benchmark in gathered.benchmarks:
         groups = {
@@ -180,7 +145,7 @@ def _length_section(gathered: Gathered, labels: Mapping[Cell, str]) -> Section:
             continue
         title = f"{gathered.titles[benchmark]}: mean length by verdict"
         points = [
-            _point(labels[cell], rows[cell]) | {"group": group}
+            point(labels[cell], rows[cell]) | {"group": group}
             for cell in cells
             for group, rows in groups.items()
             if cell in rows
@@ -196,7 +161,7 @@ def _length_section(gathered: Gathered, labels: Mapping[Cell, str]) -> Section:
                     title=title,
                     columns=("model", "verdict", "tokens", "from", "to", "problems"),
                     rows=tuple(
-                        (labels[cell], group, *_numbers(rows[cell]))
+                        (labels[cell], group, *interval_texts(rows[cell]))
                         for cell in cells
                         for group, rows in groups.items()
                         if cell in rows
@@ -230,7 +195,7 @@ def _scatter_section(gathered: Gathered, labels: Mapping[Cell, str]) -> Section:
                 title=title,
                 spec=scatter_chart(
                     [
-                        _point(labels[cell], accuracy[cell]) | {"x": tokens[cell]["value"]}
+                        point(labels[cell], accuracy[cell]) | {"x": tokens[cell]["value"]}
                         for cell in cells
                     ],
                     x_title="mean tokens a response",
@@ -255,29 +220,55 @@ def _scatter_section(gathered: Gathered, labels: Mapping[Cell, str]) -> Section:
     )
 
 
-def _point(label: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    return {"label": label, **{name: row[name] for name in ("value", "low", "high")}}
-
-
-def _numbers(row: Mapping[str, Any]) -> tuple[str, ...]:
-    ends = ("–" if row[name] is None else f"{row[name]:,.1f}" for name in ("low", "high"))
-    return (number(row), *ends, f"{row['n']:g}")
-
-
-def _estimate_table(
-    title: str, labels: Mapping[Cell, str], rows: Mapping[Cell, Mapping[str, Any]], form: Any
-) -> Table:
-    return Table(
-        title=title,
-        columns=("model", "value", "from", "to", "n", "k"),
-        rows=tuple(
-            (
-                labels[cell],
-                *(form(row[name]) for name in ("value", "low", "high")),
-                f"{row['n']:g}",
-                f"{row['k']:g}",
+def _samples_section(gathered: Gathered, labels: Mapping[Cell, str]) -> Section:
+    """pass@k and maj@k against k; nothing with one sample."""
+    figures = []
+    for benchmark in gathered.benchmarks:
+        points, lines = [], []
+        for row in gathered.metrics:
+            kind, sign, size = row["metric"].partition("@")
+            if row["benchmark"] != benchmark or row["value"] is None:
+                continue
+            if sign and kind in ("pass", "maj"):
+                kinds = [(f"{kind}@k", int(size))]
+            elif row["metric"] == "accuracy" and row["k"] > 1:
+                kinds = [("pass@k", 1), ("maj@k", 1)]
+            else:
+                continue
+            label = labels[row["model"], row["template"]]
+            for name, k in kinds:
+                points.append(point(f"{label}, {name}", row) | {"x": k})
+                ends = (percent(row[each]) for each in ("value", "low", "high"))
+                lines.append((label, name, str(k), *ends))
+        if not points:
+            continue
+        title = f"{gathered.titles[benchmark]}: pass@k and maj@k"
+        columns = ("model", "measure", "k", "value", "from", "to")
+        figures.append(
+            Figure(
+                name=f"samples-{benchmark}",
+                title=title,
+                spec=line_chart(
+                    points,
+                    x_title="k, samples of each problem (logarithmic)",
+                    y_title="share of problems",
+                    is_share=True,
+                    is_log=True,
+                    has_points=True,
+                    has_band=True,
+                ),
+                table=Table(
+                    title=title,
+                    columns=columns,
+                    rows=tuple(sorted(lines, key=lambda line: (*line[:2], int(line[2])))),
+                    num_labels=2,
+                ),
             )
-            for cell, row in rows.items()
-        ),
-        num_labels=1,
+        )
+    return Section(
+        key="samples",
+        title="Several samples",
+        lead="pass@k: one of k samples is correct; maj@k: the most frequent answer of k is. At "
+        "k = 1 both are the accuracy.",
+        figures=tuple(figures),
     )
