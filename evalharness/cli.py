@@ -211,11 +211,34 @@ def _add_report(group: Any) -> None:
     )
     parser.add_argument("run", type=Path, nargs="+", metavar="RUN")
     parser.add_argument(
-        "--format", choices=("terminal", "markdown", "csv", "json"), default="terminal"
+        "--format", choices=("terminal", "html", "markdown", "latex", "csv", "json")
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write there instead of stdout")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="instead of stdout; HTML goes to RUN/report.html"
+    )
     parser.add_argument(
         "--verdicts", metavar="NAME", help="a table of RUN/verdicts (default: the newest)"
+    )
+    parser.add_argument(
+        "--baseline",
+        metavar="MODEL[:TEMPLATE]",
+        help="of the HTML and the figures: what the others are compared with (default: the first)",
+    )
+    parser.add_argument("--figures", type=Path, metavar="DIR", help="the charts as files")
+    parser.add_argument(
+        "--figure-format",
+        action="append",
+        choices=("svg", "png", "pdf"),
+        help="repeatable (default: all three)",
+    )
+    parser.add_argument(
+        "--no-texts", action="store_true", help="HTML with numbers only: nothing a model wrote"
+    )
+    parser.add_argument(
+        "--responses",
+        type=int,
+        metavar="N",
+        help="most responses in the HTML (default: 20000; 100000 with --no-texts; 0: no browser)",
     )
     parser.add_argument("--json", action="store_const", const="json", dest="format")
 

@@ -124,17 +124,37 @@ def score(options: argparse.Namespace) -> int:
 
 
 def report(options: argparse.Namespace) -> int:
-    """Tables of one or several runs, to stdout or a file."""
-    from evalharness.report.runs import render_runs
+    """Tables, a page or figures of one or several runs."""
+    from evalharness.report.runs import (
+        PAGE,
+        ReportOptions,
+        render_runs,
+        write_report,
+        write_run_figures,
+    )
 
-    text = render_runs(options.run, options.verdicts, options.format)
-    if options.out:
-        from evalharness.store import write_atomically
-
-        try:
-            write_atomically(options.out, text)
-        except OSError as error:
-            raise InputError(f"{options.out}: can't be written: {error.strerror}") from error
+    about = ReportOptions(
+        verdicts=options.verdicts,
+        with_texts=not options.no_texts,
+        baseline=options.baseline,
+        num_responses=options.responses,
+    )
+    if options.figures:
+        forms = options.figure_format or ["svg", "png", "pdf"]
+        for path in write_run_figures(options.run, about, options.figures, forms):
+            print(path, file=sys.stderr)
+        if options.format is None:
+            return 0
+    form = options.format or "terminal"
+    out = options.out
+    if form == "html" and out is None:
+        if len(options.run) > 1:
+            raise InputError("the HTML report of several runs needs a place: name --out FILE")
+        out = options.run[0] / PAGE
+    text = render_runs(options.run, form, about)
+    if out:
+        write_report(out, text)
+        print(f"report: {out}", file=sys.stderr)
     else:
         sys.stdout.write(text)
     return 0
@@ -162,9 +182,11 @@ def compare(options: argparse.Namespace) -> int:
 
 
 def _print_run(folder: Path, verdicts: str, form: str) -> None:
-    from evalharness.report.runs import render_runs
+    """The table on stdout, and the page beside the run where the extra for it is installed."""
+    from evalharness.report.runs import ReportOptions, render_runs, try_write_page
 
-    sys.stdout.write(render_runs([folder], verdicts, form))
+    sys.stdout.write(render_runs([folder], form, ReportOptions(verdicts=verdicts)))
+    print(try_write_page(folder), file=sys.stderr)
 
 
 def show(options: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evalharness.analysis.clusters import stem_clusters
 from evalharness.analysis.metrics import join_verdicts, run_metrics
@@ -28,6 +28,9 @@ from evalharness.store import (
     responses_frame,
     verdicts_frame,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CORRECTED = "+corrected"
 """Ends the name of a verdict table that used the corrected golds."""
@@ -167,21 +170,21 @@ def store_verdicts(writer: RunWriter, name: str, verdicts: Iterable[Verdict]) ->
 
 def metrics_of(folder: Path, verdicts: str) -> list[dict[str, Any]]:
     """The metrics of a run under one verdict table, as flat rows."""
-    frame = join_verdicts(
-        responses_frame(
-            folder,
-            columns=[
-                "benchmark",
-                "model",
-                "template",
-                "problem_id",
-                "sample_index",
-                "num_tokens",
-                "finish_reason",
-                "token_limit",
-            ],
-        ),
-        verdicts_frame(folder, verdicts),
-    )
-    benchmarks = list(read_spec(folder)["benchmarks"])
-    return run_metrics(frame, benchmarks, stem_clusters(read_problems(folder).values()))
+    return frame_metrics(folder, judged_frame(folder, verdicts))
+
+
+def judged_frame(folder: Path, verdicts: str) -> pd.DataFrame:
+    """One row a judged response, without its text."""
+    columns = ["benchmark", "model", "template", "problem_id", "sample_index"]
+    columns += ["num_tokens", "finish_reason", "token_limit"]
+    return join_verdicts(responses_frame(folder, columns), verdicts_frame(folder, verdicts))
+
+
+def frame_metrics(folder: Path, frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The metrics of the judged responses of a run, models and templates as they were given."""
+    spec = read_spec(folder)
+    clusters = stem_clusters(read_problems(folder).values())
+    rows = run_metrics(frame, list(spec["benchmarks"]), clusters)
+    models = {name: place for place, name in enumerate(spec["models"])}
+    templates = {name: place for place, name in enumerate(spec["templates"])}
+    return sorted(rows, key=lambda row: (models[row["model"]], templates[row["template"]]))

@@ -31,6 +31,7 @@ PROBLEMS = "problems.jsonl"
 PROMPTS = "prompts.jsonl"
 METRICS = "metrics.json"
 _COVERED = b"evalharness.covered_bytes"
+_BATCH_ROWS = 16384
 _RESPONSE_FIELDS = tuple(field.name for field in dataclasses.fields(Response))
 _VERDICT_FIELDS = tuple(field.name for field in dataclasses.fields(Verdict))
 _KEY = ["model", "template", "problem_id", "sample_index"]
@@ -345,16 +346,34 @@ def responses_frame(folder: Path, columns: list[str] | None = None) -> pd.DataFr
     """The responses as a frame, from Parquet where that is up to date."""
     import pandas as pd
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    parquet, jsonl = folder / PARQUET, folder / JSONL
-    if parquet.exists():
-        covered = int((pq.read_schema(parquet).metadata or {}).get(_COVERED, b"-1"))
-        if not jsonl.exists() or covered == _size(jsonl):
-            return pd.read_parquet(parquet, columns=columns)
+    if _is_compact(folder):
+        return pd.read_parquet(folder / PARQUET, columns=columns)
     rows = [_as_row(response) for response in read_responses(folder)]
     frame = pa.Table.from_pylist(rows, schema=_response_schema()).to_pandas()
     return frame[columns] if columns else frame
+
+
+def response_batches(folder: Path, columns: list[str]) -> Iterator[pd.DataFrame]:
+    """The responses as frames of bounded size, so that a run of any size can be searched."""
+    import pyarrow.parquet as pq
+
+    if _is_compact(folder):
+        with pq.ParquetFile(folder / PARQUET) as file:
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
+                yield batch.to_pandas()
+    else:
+        yield responses_frame(folder, columns)
+
+
+def _is_compact(folder: Path) -> bool:
+    """Whether the Parquet file holds all that the JSONL holds."""
+    import pyarrow.parquet as pq
+
+    if not (folder / PARQUET).exists():
+        return False
+    covered = int((pq.read_schema(folder / PARQUET).metadata or {}).get(_COVERED, b"-1"))
+    return not (folder / JSONL).exists() or covered == _size(folder / JSONL)
 
 
 def verdict_names(folder: Path) -> list[str]:

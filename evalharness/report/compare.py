@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def compare_runs(
                 key = (f"{model} ({folder.resolve().name})", template)
                 answers = {name: _renamed(each, key[0]) for name, each in answers.items()}
             cells.setdefault(key, {}).update(answers)
-    base_model, base_template = _find_baseline(baseline, cells)
+    base_model, base_template = find_baseline(baseline, cells)
     wanted = {_find_model(each, cells) for each in models} or {model for model, _ in cells}
     pairs = []
     for (model, template), answers in cells.items():
@@ -150,8 +150,13 @@ def _renamed(answers: Answers, model: str) -> Answers:
     return dataclasses.replace(answers, model=model)
 
 
-def _find_baseline(baseline: str, cells: Cells) -> tuple[str, str | None]:
-    """The model and template meant; None for the template that the compared one has."""
+def find_baseline(baseline: str, cells: Iterable[tuple[str, str]]) -> tuple[str, str | None]:
+    """The model and template meant; None for the template that the compared one has.
+
+    Raises:
+        InputError: there is no such model or template.
+    """
+    cells = list(cells)
     models = list(dict.fromkeys(model for model, _ in cells))
     known = {name: name for name in models} | {
         short: name for name, short in short_names(models).items()

@@ -1,73 +1,137 @@
-"""One text for one or several runs, in any format."""
+"""A report of one or several runs, in any format."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from evalharness.errors import InputError
-from evalharness.report.tables import as_markdown, metrics_csv, run_tables
+from evalharness.errors import InputError, MissingExtraError
+from evalharness.report.gather import Gathered, choose_verdicts, gather_runs, run_notes
+from evalharness.report.tables import Table, as_markdown, metrics_csv
 from evalharness.report.terminal import as_terminal
-from evalharness.scoring import CORRECTED, metrics_of
-from evalharness.store import read_spec, verdict_names
+from evalharness.store import write_atomically
+
+__all__ = [
+    "PAGE",
+    "ReportOptions",
+    "choose_verdicts",
+    "render_runs",
+    "run_notes",
+    "try_write_page",
+    "write_page",
+    "write_report",
+    "write_run_figures",
+]
+
+PAGE = "report.html"
 
 
-def render_runs(folders: Sequence[Path], verdicts: str | None, form: str) -> str:
-    """The tables of some runs as `terminal`, `markdown`, `csv` or `json`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportOptions:
+    """What may be said about a report beside its format."""
+
+    verdicts: str | None = None
+    """A verdict table of the runs; the newest where None."""
+    with_texts: bool = True
+    """Of the HTML: prompts, responses and answers."""
+    baseline: str | None = None
+    """Of the HTML: what the others are compared with; the first one where None."""
+    num_responses: int | None = None
+    """Of the HTML: how many responses its browser holds at most."""
+
+
+def render_runs(folders: Sequence[Path], form: str, options: ReportOptions | None = None) -> str:
+    """Some runs as `terminal`, `markdown`, `latex`, `csv`, `json` or `html`.
 
     A model and template that stand in several runs are told apart by the run's name.
 
     Raises:
         StoreError: a folder is no run.
         InputError: a run has no verdicts, or not the named ones.
+        MissingExtraError: HTML without the extra [report].
     """
-    metrics: list[dict[str, Any]] = []
-    titles: dict[str, str] = {"macro": "macro", "micro": "micro"}
-    notes: dict[str, None] = {}
-    seen: set[tuple[str, str, str]] = set()
-    for folder in folders:
-        spec = read_spec(folder)
-        name = choose_verdicts(folder, verdicts)
-        rows = metrics_of(folder, name)
-        cells = {(row["model"], row["template"], row["benchmark"]) for row in rows}
-        if cells & seen:
-            for row in rows:
-                row["model"] = f"{row['model']} ({folder.resolve().name})"
-        seen |= cells
-        metrics += rows
-        titles |= {key: value["title"] for key, value in spec["benchmarks"].items()}
-        for note in run_notes(spec, name):
-            notes[note] = None
+    options = options or ReportOptions()
+    gathered = gather_runs(folders, options.verdicts)
     if form == "json":
-        return json.dumps(metrics, indent=1, ensure_ascii=False) + "\n"
+        return json.dumps(gathered.metrics, indent=1, ensure_ascii=False) + "\n"
     if form == "csv":
-        return metrics_csv(metrics)
-    tables = run_tables(metrics, titles, notes)
+        return metrics_csv(gathered.metrics)
+    if form == "html":
+        return _page(gathered, options)
+    if form == "latex":
+        from evalharness.report.latex import as_latex
+
+        return as_latex(_tables(gathered))
+    tables = _tables(gathered)
     return as_markdown(tables) if form == "markdown" else as_terminal(tables)
 
 
-def choose_verdicts(folder: Path, name: str | None) -> str:
-    """The named verdict table of a run, else its newest.
+def write_page(folder: Path, options: ReportOptions | None = None) -> Path:
+    """`report.html` in the folder of a run.
 
     Raises:
-        InputError: there is none.
+        MissingExtraError: the extra [report] isn't installed.
+        InputError: it can't be written.
     """
-    names = verdict_names(folder)
-    if not names:
-        raise InputError(f"{folder} has no verdicts yet: run `evalharness score {folder}`")
-    if name is None:
-        return names[-1]
-    if name not in names:
-        raise InputError(f'{folder} has no verdicts "{name}"; it has {", ".join(names)}')
-    return name
+    path = folder / PAGE
+    write_report(path, render_runs([folder], "html", options))
+    return path
 
 
-def run_notes(spec: dict[str, Any], verdicts: str) -> list[str]:
-    """What a reader of the numbers must know."""
-    golds = "corrected" if verdicts.endswith(CORRECTED) else "published"
-    notes = [f"Checked by {verdicts.removesuffix(CORRECTED)} against the {golds} golds."]
-    if spec["status"] != "complete":
-        notes.append(f"This run is {spec['status']}.")
-    return notes
+def try_write_page(folder: Path) -> str:
+    """`report.html` in the folder of a run, where that is possible; what became of it."""
+    from importlib.util import find_spec
+
+    if find_spec("altair") is None or find_spec("vl_convert") is None:
+        why = MissingExtraError("The HTML report", "report")
+        return f"no {PAGE}: {why}, then `evalharness report {folder} --format html`"
+    return f"report: {write_page(folder)}"
+
+
+def write_report(path: Path, text: str) -> None:
+    """Replace a file whole.
+
+    Raises:
+        InputError: it can't be written.
+    """
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        raise InputError(f"{path}: can't be written: {error.strerror}") from error
+
+
+def write_run_figures(
+    folders: Sequence[Path], options: ReportOptions, into: Path, forms: Sequence[str]
+) -> list[Path]:
+    """The charts of the HTML report as files.
+
+    Raises:
+        MissingExtraError: the extra [report] isn't installed.
+        InputError: the baseline isn't in these runs.
+    """
+    from evalharness.report.figures import write_figures
+    from evalharness.report.sections import report_sections
+
+    sections = report_sections(gather_runs(folders, options.verdicts), options.baseline)
+    return write_figures([each for section in sections for each in section.figures], into, forms)
+
+
+def _tables(gathered: Gathered) -> list[Table]:
+    from evalharness.report.comparisons import Compared, main_tables
+
+    return main_tables(gathered, Compared(gathered).leaders())
+
+
+def _page(gathered: Gathered, options: ReportOptions) -> str:
+    from evalharness.report.html import html_report
+
+    names = [run.folder.resolve().name for run in gathered.runs]
+    return html_report(
+        gathered,
+        title=", ".join(names),
+        with_texts=options.with_texts,
+        num_responses=options.num_responses,
+        baseline=options.baseline,
+    )

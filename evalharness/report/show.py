@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.errors import InputError
-from evalharness.report.runs import choose_verdicts
+from evalharness.report.gather import choose_verdicts
 from evalharness.report.terminal import visible
 from evalharness.store import (
     read_problems,

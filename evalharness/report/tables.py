@@ -21,6 +21,8 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     num_labels: int
     notes: tuple[str, ...] = ()
+    best: frozenset[tuple[int, int]] = frozenset()
+    """(row, column) of the cells to set in bold."""
 
 
 def run_tables(
@@ -30,14 +32,15 @@ def run_tables(
 
     Args:
         metrics: rows as in metrics.json.
-        titles: benchmark -> its title for people.
+        titles: benchmark -> its title for people, in the order of the columns.
         notes: what a reader must know, under the first table.
     """
     cells = {
         (row["model"], row["template"], row["benchmark"], row["metric"]): row for row in metrics
     }
     pairs = list(dict.fromkeys((model, template) for model, template, _, _ in cells))
-    benchmarks = [name for name in dict.fromkeys(key[2] for key in cells) if name not in AVERAGES]
+    found = {key[2] for key in cells}
+    benchmarks = [name for name in titles if name in found and name not in AVERAGES]
     names = short_names(model for model, _ in pairs)
     return [
         _accuracy_table(cells, pairs, benchmarks, titles, names, tuple(notes)),
@@ -192,7 +195,12 @@ def as_markdown(tables: Iterable[Table]) -> str:
         lines.append("| " + " | ".join(map(_markdown, table.columns)) + " |")
         marks = ["---" if i < table.num_labels else "---:" for i in range(len(table.columns))]
         lines.append("| " + " | ".join(marks) + " |")
-        lines += ["| " + " | ".join(map(_markdown, row)) + " |" for row in table.rows]
+        for number, row in enumerate(table.rows):
+            texts = [
+                f"**{_markdown(text)}**" if (number, at) in table.best else _markdown(text)
+                for at, text in enumerate(row)
+            ]
+            lines.append("| " + " | ".join(texts) + " |")
         lines += ["", *(f"_{_markdown(note)}_" for note in table.notes)]
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"

@@ -31,8 +31,13 @@ def as_terminal(tables: Iterable[Table]) -> str:
         for index, column in enumerate(table.columns):
             is_label = index < table.num_labels
             grid.add_column(Text(column), justify="left" if is_label else "right", overflow="fold")
-        for row in table.rows:
-            grid.add_row(*(Text(visible(cell)) for cell in row))
+        for number, row in enumerate(table.rows):
+            grid.add_row(
+                *(
+                    Text(visible(cell), style="bold" if (number, at) in table.best else "")
+                    for at, cell in enumerate(row)
+                )
+            )
         console.print(grid)
         for note in table.notes:
             console.print(Text(visible(note), style="dim"))

@@ -1,0 +1,187 @@
+"""The sections that compare: paired differences, length inflation, what was fixed and broken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evalharness.analysis.comparison import Comparison
+from evalharness.analysis.inflation import Ratio
+from evalharness.report.charts import interval_chart
+from evalharness.report.compare_tables import comparison_tables
+from evalharness.report.comparisons import BaselineRows
+from evalharness.report.gather import Cell, Gathered
+from evalharness.report.parts import Figure, Links, Section, Target
+from evalharness.report.tables import Table
+
+_COLORS = {"all": "#6b7785", "correct": "#2a9d6f", "wrong": "#d1495b", "wrong / correct": "#e0a030"}
+
+
+def comparison_sections(
+    gathered: Gathered, compared: BaselineRows, labels: Mapping[Cell, str]
+) -> list[Section]:
+    """Paired differences, then length inflation; nothing where there is nothing to compare."""
+    if not compared.rows:
+        return []
+    tables = comparison_tables(compared.rows, gathered.titles)
+    columns = [
+        column
+        for column in gathered.columns
+        if any(row.benchmark == column for row in compared.rows)
+    ]
+    by_column = {
+        column: [row for row in compared.rows if row.benchmark == column] for column in columns
+    }
+    return [
+        Section(
+            key="differences",
+            title="Differences",
+            lead="Each model and template against a baseline on the same problems, in points of "
+            "accuracy.",
+            tables=(tables[0],),
+            figures=tuple(
+                _difference_figure(column, rows, gathered, labels)
+                for column, rows in by_column.items()
+            ),
+            links=_changed(compared.rows, gathered, labels),
+        ),
+        Section(
+            key="inflation",
+            title="Length inflation",
+            lead="How many times longer the responses to the same problems became, apart from "
+            "which problems were solved. Wrong / correct above 1: wrong answers grew more.",
+            tables=tuple(tables[1:]),
+            figures=tuple(
+                _inflation_figure(column, rows, gathered, labels)
+                for column, rows in by_column.items()
+                if any(row.inflation.overall for row in rows)
+            ),
+        ),
+    ]
+
+
+def _difference_figure(
+    column: str, rows: Sequence[Comparison], gathered: Gathered, labels: Mapping[Cell, str]
+) -> Figure:
+    title = f"{gathered.titles[column]}: difference from {_baselines(rows, labels)}"
+    return Figure(
+        name=f"difference-{column}",
+        title=title,
+        spec=interval_chart(
+            [
+                {
+                    "label": labels[row.model, row.template],
+                    "value": row.difference.value,
+                    "low": row.difference.low,
+                    "high": row.difference.high,
+                }
+                for row in rows
+            ],
+            x_title="difference in accuracy, 95% interval",
+            reference=0,
+            is_share=True,
+        ),
+        table=Table(
+            title=title,
+            columns=("model", "difference", "from", "to", "p (Holm)", "n"),
+            rows=tuple(
+                (
+                    labels[row.model, row.template],
+                    *map(_points, (row.difference.value, row.difference.low, row.difference.high)),
+                    f"{row.p_holm:.3f}",
+                    str(row.difference.n),
+                )
+                for row in rows
+            ),
+            num_labels=1,
+        ),
+    )
+
+
+def _inflation_figure(
+    column: str, rows: Sequence[Comparison], gathered: Gathered, labels: Mapping[Cell, str]
+) -> Figure:
+    title = f"{gathered.titles[column]}: length, times that of {_baselines(rows, labels)}"
+    found: list[tuple[str, str, Ratio]] = []
+    for row in rows:
+        for name, ratio in (
+            ("all", row.inflation.overall),
+            ("correct", row.inflation.correct),
+            ("wrong", row.inflation.wrong),
+            ("wrong / correct", row.inflation.excess_wrong),
+        ):
+            if ratio is not None:
+                found.append((labels[row.model, row.template], name, ratio))
+    return Figure(
+        name=f"inflation-{column}",
+        title=title,
+        spec=interval_chart(
+            [
+                {
+                    "label": label,
+                    "group": name,
+                    "value": ratio.value,
+                    "low": ratio.low,
+                    "high": ratio.high,
+                }
+                for label, name, ratio in found
+            ],
+            x_title="times longer, 95% interval (logarithmic)",
+            colors=_COLORS,
+            reference=1,
+            is_ratio=True,
+        ),
+        table=Table(
+            title=title,
+            columns=("model", "responses", "times longer", "from", "to", "problems"),
+            rows=tuple(
+                (label, name, *_ratio_texts(ratio), str(ratio.n)) for label, name, ratio in found
+            ),
+            num_labels=2,
+        ),
+    )
+
+
+def _changed(
+    rows: Sequence[Comparison], gathered: Gathered, labels: Mapping[Cell, str]
+) -> tuple[Links, ...]:
+    """Which problems were fixed and broken, per benchmark."""
+    found = []
+    for row in rows:
+        if row.benchmark not in gathered.benchmarks:
+            continue
+        base = _cell(row.baseline, gathered)
+        name = labels[row.model, row.template]
+        for word, ids in (("fixed", row.fixed), ("broken", row.broken)):
+            if base is not None and ids:
+                found.append(
+                    Links(
+                        title=f"{gathered.titles[row.benchmark]}, {name} against {labels[base]}: "
+                        f"{len(ids)} {word}",
+                        targets=tuple(
+                            Target(problem_id=each, cell=base, beside=(row.model, row.template))
+                            for each in ids
+                        ),
+                    )
+                )
+    return tuple(found)
+
+
+def _cell(name: str, gathered: Gathered) -> Cell | None:
+    return next((cell for cell in gathered.cells if f"{cell[0]}:{cell[1]}" == name), None)
+
+
+def _baselines(rows: Sequence[Comparison], labels: Mapping[Cell, str]) -> str:
+    names = {f"{model}:{template}": label for (model, template), label in labels.items()}
+    found = list(dict.fromkeys(names.get(row.baseline, row.baseline) for row in rows))
+    return found[0] if len(found) == 1 else "the baseline"
+
+
+def _points(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:+.1f}"
+
+
+def _ratio_texts(ratio: Any) -> tuple[str, ...]:
+    return tuple(
+        "–" if each is None else f"{each:.2f}" for each in (ratio.value, ratio.low, ratio.high)
+    )

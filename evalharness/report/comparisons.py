@@ -1,0 +1,175 @@
+"""What the runs of a report say about each other: the best of a column, and a baseline."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from evalharness.analysis.aligning import Answers
+from evalharness.analysis.clusters import stem_clusters
+from evalharness.analysis.comparison import Comparison, compare_all
+from evalharness.errors import InputError
+from evalharness.records import Problem
+from evalharness.report.compare import find_baseline
+from evalharness.report.gather import Cell, Gathered, RunSource
+from evalharness.report.tables import AVERAGES, Table, run_tables
+from evalharness.scoring import CORRECTED
+from evalharness.store import read_problems
+
+SIGNIFICANCE = 0.05
+ALIKE = "≈"
+
+AnswersByCell = dict[Cell, dict[str, Answers]]
+"""(model, template) -> benchmark -> what it answered, in the order of the report."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leader:
+    """The best of one column of the main table."""
+
+    best: frozenset[Cell]
+    """Several where they tie."""
+    alike: frozenset[Cell]
+    """Not distinguishable from the best on the same problems."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineRows:
+    """Comparisons with one or more baselines, and what could not be compared."""
+
+    rows: tuple[Comparison, ...]
+    troubles: tuple[str, ...]
+
+
+class Compared:
+    """Answers, problems and clusters of a report, for any comparison among them."""
+
+    def __init__(self, gathered: Gathered) -> None:
+        self.gathered = gathered
+        problems: dict[str, Problem] = {}
+        self.answers: AnswersByCell = {cell: {} for cell in gathered.cells}
+        for number, run in enumerate(gathered.runs):
+            own = read_problems(run.folder)
+            problems |= own
+            self._read(number, run, own)
+        self._clusters = stem_clusters(problems.values())
+
+    def _read(self, number: int, run: RunSource, problems: Mapping[str, Problem]) -> None:
+        frame = self.gathered.frame
+        texts = {each.problem_id: each.text for each in problems.values()}
+        golds = {
+            each.problem_id: each.golds_under("corrected" if run.is_corrected else "published")
+            for each in problems.values()
+        }
+        max_tokens = run.spec.get("identity", {}).get("sampling", {}).get("max_tokens")
+        for (model, template, benchmark), part in frame[frame["run"] == number].groupby(
+            ["model", "template", "benchmark"], sort=False
+        ):
+            self.answers[model, template][benchmark] = Answers(
+                model=model,
+                template=template,
+                benchmark=benchmark,
+                frame=part,
+                texts=texts,
+                golds=golds,
+                checker=run.verdicts.removesuffix(CORRECTED),
+                max_tokens=max_tokens,
+            )
+
+    def leaders(self) -> dict[str, Leader]:
+        """Column -> its best, where at least two are there and are about the same problems."""
+        found = {}
+        for column in self.gathered.columns:
+            values = {
+                (row["model"], row["template"]): row["value"]
+                for row in self.gathered.metrics
+                if row["benchmark"] == column and row["metric"] == "accuracy"
+            }
+            if len(values) < 2 or not self.gathered.is_comparable(column):
+                continue
+            best = max(values, key=lambda cell: values[cell])
+            ties = frozenset(cell for cell in values if values[cell] == values[best])
+            others = [cell for cell in values if cell not in ties]
+            rows = self._against(best, others, column)
+            alike = {(row.model, row.template) for row in rows if row.p_holm >= SIGNIFICANCE}
+            found[column] = Leader(best=ties, alike=frozenset(alike))
+        return found
+
+    def _against(self, best: Cell, others: Sequence[Cell], column: str) -> list[Comparison]:
+        """Rows of one column; empty where these two have no problem in common."""
+        names = self.gathered.benchmarks if column in AVERAGES else [column]
+        pairs = [self._pair(best, cell, names) for cell in others]
+        try:
+            rows = compare_all([pair for pair in pairs if pair], True, self._clusters)
+        except InputError:
+            return []
+        return [row for row in rows if row.benchmark == column]
+
+    def _pair(
+        self, base: Cell, cell: Cell, names: Sequence[str]
+    ) -> tuple[list[Answers], list[Answers]] | None:
+        """What both answered; None where that is nothing."""
+        if base == cell or base not in self.answers:
+            return None
+        sides = self.answers[base], self.answers[cell]
+        shared = [name for name in names if all(name in side for side in sides)]
+        if not shared:
+            return None
+        return [sides[0][name] for name in shared], [sides[1][name] for name in shared]
+
+    def with_baseline(self, named: str | None) -> BaselineRows:
+        """Every model and template against the named baseline.
+
+        Without a name the first one is the baseline; of those that share no benchmark with it, the
+        first one again, and so on.
+
+        Raises:
+            InputError: the named baseline isn't in these runs.
+        """
+        rows: list[Comparison] = []
+        troubles: list[str] = []
+        waiting = list(self.answers)
+        while waiting:
+            model, template = find_baseline(named, self.answers) if named else waiting[0]
+            pairs = {
+                cell: self._pair((model, template or cell[1]), cell, self.gathered.benchmarks)
+                for cell in waiting
+            }
+            found = {cell: pair for cell, pair in pairs.items() if pair}
+            try:
+                rows += compare_all(list(found.values()), True, self._clusters)
+            except InputError as error:
+                troubles += str(error).splitlines()
+            if named:
+                break
+            waiting = [cell for cell in waiting if cell not in found and cell != waiting[0]]
+        return BaselineRows(rows=tuple(rows), troubles=tuple(troubles))
+
+
+def main_tables(gathered: Gathered, leaders: Mapping[str, Leader]) -> list[Table]:
+    """Accuracy, with the best of each column in bold and what is like it marked; then lengths."""
+    accuracy, *others = run_tables(gathered.metrics, gathered.titles, gathered.notes)
+    if not leaders:
+        return [accuracy, *others]
+    best = set()
+    rows = []
+    for line, (cell, row) in enumerate(zip(gathered.cells, accuracy.rows, strict=True)):
+        texts = list(row)
+        for number, column in enumerate(gathered.columns, start=accuracy.num_labels):
+            if column not in leaders:
+                continue
+            if cell in leaders[column].best:
+                best.add((line, number))
+            elif cell in leaders[column].alike:
+                value, space, interval = texts[number].partition(" ")
+                texts[number] = f"{value}{ALIKE}{space}{interval}"
+        rows.append(tuple(texts))
+    note = (
+        f"Bold: the best of its column. {ALIKE} not distinguishable from it on the same problems "
+        "(paired sign-flip test, Holm over the column, 5%): do not rank these."
+    )
+    marked = dataclasses.replace(
+        accuracy, rows=tuple(rows), best=frozenset(best), notes=(*accuracy.notes, note)
+    )
+    return [marked, *others]

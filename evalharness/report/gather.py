@@ -1,0 +1,146 @@
+"""Everything that a report of one or several runs is made from, read once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalharness.errors import InputError
+from evalharness.scoring import CORRECTED, frame_metrics, judged_frame
+from evalharness.store import read_spec, verdict_names
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+Cell = tuple[str, str]
+"""Model and template."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSource:
+    """One run of a report."""
+
+    folder: Path
+    spec: dict[str, Any]
+    verdicts: str
+    """The name of the verdict table in use."""
+    renamed: dict[str, str]
+    """Model -> its name in the report, where another run has the same cell."""
+
+    @property
+    def is_corrected(self) -> bool:
+        """Whether the corrected golds count."""
+        return self.verdicts.endswith(CORRECTED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """The judged responses of all runs, and what follows from them."""
+
+    runs: tuple[RunSource, ...]
+    frame: pd.DataFrame
+    """One row a judged response: benchmark, model, template, problem_id, sample_index, num_tokens,
+    finish_reason, token_limit, status, and `run`, the index of its run."""
+    metrics: list[dict[str, Any]]
+    titles: dict[str, str]
+    """Benchmark, `macro` or `micro` -> its title for people."""
+    notes: tuple[str, ...]
+
+    @property
+    def benchmarks(self) -> list[str]:
+        """In the order of the runs, without the averages."""
+        return [name for name in self.titles if name not in ("macro", "micro")]
+
+    @property
+    def columns(self) -> list[str]:
+        """The benchmarks, then the averages where there are any."""
+        averages = {row["benchmark"] for row in self.metrics} & {"macro", "micro"}
+        return self.benchmarks + sorted(averages)
+
+    def is_comparable(self, column: str) -> bool:
+        """Whether an average is over the same benchmarks for every model and template."""
+        if column not in ("macro", "micro"):
+            return True
+        found: dict[tuple[str, str], set[str]] = {}
+        for row in self.metrics:
+            if row["metric"] == "accuracy":
+                found.setdefault((row["model"], row["template"]), set()).add(row["benchmark"])
+        return len({frozenset(names) for names in found.values()}) == 1
+
+    @property
+    def cells(self) -> list[Cell]:
+        """(model, template) in the order of the runs."""
+        found = dict.fromkeys((row["model"], row["template"]) for row in self.metrics)
+        return list(found)
+
+
+def gather_runs(folders: Sequence[Path], verdicts: str | None) -> Gathered:
+    """Read the runs; a model and template that stand in several are told apart by the run's name.
+
+    Raises:
+        StoreError: a folder is no run.
+        InputError: a run has no verdicts, or not the named ones.
+    """
+    import pandas as pd
+
+    runs, frames = [], []
+    titles = {"macro": "macro", "micro": "micro"}
+    metrics: list[dict[str, Any]] = []
+    notes: dict[str, None] = {}
+    seen: set[tuple[str, str, str]] = set()
+    for index, folder in enumerate(folders):
+        spec = read_spec(folder)
+        name = choose_verdicts(folder, verdicts)
+        frame = judged_frame(folder, name)
+        rows = frame_metrics(folder, frame)
+        cells = {(row["model"], row["template"], row["benchmark"]) for row in rows}
+        renamed: dict[str, str] = {}
+        if cells & seen:
+            renamed = {
+                model: f"{model} ({folder.resolve().name})" for model in frame["model"].unique()
+            }
+            frame["model"] = frame["model"].map(renamed)
+            for row in rows:
+                row["model"] = renamed[row["model"]]
+        seen |= cells
+        metrics += rows
+        frames.append(frame.assign(run=index))
+        runs.append(RunSource(folder=folder, spec=spec, verdicts=name, renamed=renamed))
+        titles |= {key: value["title"] for key, value in spec["benchmarks"].items()}
+        for note in run_notes(spec, name):
+            notes[note] = None
+    return Gathered(
+        runs=tuple(runs),
+        frame=pd.concat(frames, ignore_index=True),
+        metrics=metrics,
+        titles=titles,
+        notes=tuple(notes),
+    )
+
+
+def choose_verdicts(folder: Path, name: str | None) -> str:
+    """The named verdict table of a run, else its newest.
+
+    Raises:
+        InputError: there is none.
+    """
+    names = verdict_names(folder)
+    if not names:
+        raise InputError(f"{folder} has no verdicts yet: run `evalharness score {folder}`")
+    if name is None:
+        return names[-1]
+    if name not in names:
+        raise InputError(f'{folder} has no verdicts "{name}"; it has {", ".join(names)}')
+    return name
+
+
+def run_notes(spec: dict[str, Any], verdicts: str) -> list[str]:
+    """What a reader of the numbers must know."""
+    golds = "corrected" if verdicts.endswith(CORRECTED) else "published"
+    notes = [f"Checked by {verdicts.removesuffix(CORRECTED)} against the {golds} golds."]
+    if spec["status"] != "complete":
+        notes.append(f"This run is {spec['status']}.")
+    return notes

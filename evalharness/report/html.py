@@ -1,0 +1,256 @@
+"""The report as one HTML file that needs no network: tables, charts, and a response browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from html import escape
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
+from urllib.parse import quote
+
+from evalharness import __version__
+from evalharness.errors import MissingExtraError
+from evalharness.paths import cache_folder
+from evalharness.report.browser import browser_data
+from evalharness.report.embedding import json_text, packed, script_hash, script_text
+from evalharness.report.gather import Cell, Gathered
+from evalharness.report.parts import Figure, Links, Section
+from evalharness.report.provenance import run_facts
+from evalharness.report.sections import report_sections
+from evalharness.report.tables import Table
+from evalharness.store import write_atomically
+
+TEXT_LIMIT = 20_000
+"""Responses with their texts in one file, unless asked otherwise."""
+INDEX_LIMIT = 100_000
+"""Responses in one file that is made without texts."""
+_FONT_FACE = re.compile(r"@font-face\s*\{[^}]*\}")
+_PLACEHOLDER = re.compile(r"\{\{([a-z_]+)\}\}")
+
+
+def html_report(
+    gathered: Gathered,
+    *,
+    title: str,
+    with_texts: bool = True,
+    num_responses: int | None = None,
+    baseline: str | None = None,
+) -> str:
+    """The whole page.
+
+    Args:
+        gathered: the runs.
+        title: the heading.
+        with_texts: put prompts, responses and answers in; without, only numbers and problem ids.
+        num_responses: how many responses the browser holds at most.
+        baseline: what the others are compared with; the first one where None.
+
+    Raises:
+        InputError: the baseline isn't in these runs.
+        MissingExtraError: the extra [report] isn't installed.
+    """
+    sections = report_sections(gathered, baseline)
+    limit = num_responses if num_responses is not None else INDEX_LIMIT
+    if num_responses is None and with_texts:
+        limit = TEXT_LIMIT
+    specs: list[dict[str, Any]] = []
+    scripts = {
+        "theme_script": _asset("theme.js"),
+        "vega_script": script_text(vega_bundle()),
+        "math_script": script_text(_asset("temml.min.js")),
+        "page_script": "".join(
+            _asset(name) + "\n" for name in ("charts.js", "math.js", "browser.js")
+        ),
+    }
+    cells = {cell: number for number, cell in enumerate(gathered.cells)}
+    places = cells if limit else {}
+    body = "\n".join(_section(section, specs, places) for section in sections)
+    responses, data = _responses(gathered, limit, with_texts) if limit else ("", "")
+    navigation = [(section.key, section.title) for section in sections]
+    navigation += [("provenance", "Provenance")] + [("responses", "Responses")] * bool(limit)
+    return fill(
+        _asset("page.html"),
+        {
+            **scripts,
+            "version": escape(__version__),
+            "title": escape(title),
+            "style": _style(),
+            "script_hashes": " ".join(script_hash(code) for code in scripts.values()),
+            "navigation": "".join(
+                f'<a href="#{key}">{escape(name)}</a>' for key, name in navigation
+            ),
+            "lead": "".join(f'<p class="note">{escape(note)}</p>' for note in gathered.notes),
+            "sections": body + _provenance(gathered),
+            "responses": responses,
+            "footer": f"<p>Made by evalharness {escape(__version__)}.</p>",
+            "chart_specs": json_text(specs),
+            "data": data,
+        },
+    )
+
+
+def fill(page: str, values: Mapping[str, str]) -> str:
+    """Put a value in each `{{name}}`, once: what is put in is not searched again."""
+    return _PLACEHOLDER.sub(lambda found: values[found.group(1)], page)
+
+
+def vega_bundle() -> str:
+    """Vega, Vega-Lite and Vega-Embed in one script, kept in the cache: making it takes seconds.
+
+    Raises:
+        MissingExtraError: the extra [report] isn't installed.
+    """
+    try:
+        from vl_convert import javascript_bundle
+    except ImportError as error:
+        raise MissingExtraError("An HTML report", "report") from error
+    path = cache_folder() / f"vega-{version('vl-convert-python')}.js"
+    if path.exists():
+        return path.read_text(encoding="utf-8")
+    bundle: str = javascript_bundle()  # type: ignore[call-arg] # its stub forgets the default
+    with suppress(OSError):  # a cache that can't be written only costs time
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, bundle)
+    return bundle
+
+
+def _style() -> str:
+    """Temml's rules for mathematics without its web font, and ours."""
+    return _FONT_FACE.sub("", _asset("temml.css")) + _asset("report.css")
+
+
+def _asset(name: str) -> str:
+    return (files("evalharness.report") / "page" / name).read_text(encoding="utf-8")
+
+
+def _section(section: Section, specs: list[dict[str, Any]], places: Mapping[Cell, int]) -> str:
+    parts = [
+        f'<section id="{section.key}" aria-labelledby="{section.key}-title">',
+        f'<h2 id="{section.key}-title">{escape(section.title)}</h2>',
+        f'<p class="lead">{escape(section.lead)}</p>',
+    ]
+    parts += [html_table(table) for table in section.tables]
+    if section.figures:
+        figures = "".join(_figure(figure, specs) for figure in section.figures)
+        parts.append(f'<div class="figures">{figures}</div>')
+    if section.links:
+        parts.append("<details><summary>Which problems</summary>")
+        parts += [_links(links, places) for links in section.links]
+        parts.append("</details>")
+    return "\n".join([*parts, "</section>"])
+
+
+def _links(links: Links, places: Mapping[Cell, int]) -> str:
+    """Problem ids that open the response browser, where there is one."""
+    items = []
+    for target in links.targets:
+        name = escape(target.problem_id)
+        if places:
+            place = (
+                f"#r={quote(target.problem_id, safe='')}&a={places[target.cell]}"
+                f"&b={places[target.beside]}&s=0"
+            )
+            name = f'<a href="{escape(place)}">{name}</a>'
+        items.append(name)
+    return f"<p><strong>{escape(links.title)}</strong>: {', '.join(items)}</p>"
+
+
+def _figure(figure: Figure, specs: list[dict[str, Any]]) -> str:
+    specs.append(figure.spec)
+    label = f"{figure.title}: a chart; the table below it has the same numbers"
+    return (
+        f"<figure><figcaption>{escape(figure.title)}</figcaption>"
+        f'<div class="chart" role="img" data-chart="{len(specs) - 1}" '
+        f'data-name="{escape(figure.name)}" aria-label="{escape(label)}"></div>'
+        f"<details><summary>Table</summary>{html_table(figure.table, has_title=False)}</details>"
+        "</figure>"
+    )
+
+
+def html_table(table: Table, *, has_title: bool = True) -> str:
+    """A table with its notes; every text in it is escaped.
+
+    A template stands below its model, so that the first column alone names the row on a phone.
+    """
+    is_joined = table.columns[:2] == ("model", "template")
+    hidden = {1} if is_joined else set()
+    head = "".join(
+        f'<th scope="col"{_label(number, table)}>{escape(column)}</th>'
+        for number, column in enumerate(table.columns)
+        if number not in hidden
+    )
+    rows = []
+    for line, row in enumerate(table.rows):
+        cells = []
+        for number, text in enumerate(row):
+            shown = _two_lines(text)
+            if (line, number) in table.best:
+                shown = f"<strong>{shown}</strong>"
+            if number == 0:
+                below = f" <small>{escape(row[1])}</small>" if is_joined else ""
+                cells.append(f'<th scope="row">{shown}{below}</th>')
+            elif number not in hidden:
+                cells.append(f"<td{_label(number, table)}>{shown}</td>")
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    caption = f"<caption>{escape(table.title)}</caption>" if has_title else ""
+    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in table.notes)
+    return (
+        f'<div class="scroll"><table>{caption}<thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>{notes}"
+    )
+
+
+def _two_lines(text: str) -> str:
+    """Escaped, with an interval in brackets below its number."""
+    value, space, interval = text.partition(" [")
+    if not space or not interval.endswith("]"):
+        return escape(text)
+    return f"{escape(value)} <small>[{escape(interval)}</small>"
+
+
+def _label(number: int, table: Table) -> str:
+    return ' class="label"' if number < table.num_labels else ""
+
+
+def _provenance(gathered: Gathered) -> str:
+    parts = [
+        '<section id="provenance" aria-labelledby="provenance-title">',
+        '<h2 id="provenance-title">Provenance</h2>',
+    ]
+    for run in gathered.runs:
+        parts.append(f"<h3>{escape(run.folder.resolve().name)}</h3>")
+        parts.append(_facts(run_facts(run)))
+    return "\n".join([*parts, "</section>"])
+
+
+def _facts(facts: Iterable[tuple[str, Sequence[str]]]) -> str:
+    lines = "".join(
+        f"<dt>{escape(name)}</dt><dd>{'<br>'.join(map(escape, values))}</dd>"
+        for name, values in facts
+    )
+    return f'<dl class="facts">{lines}</dl>'
+
+
+def _responses(gathered: Gathered, limit: int, with_texts: bool) -> tuple[str, str]:
+    """The section and the data of the response browser."""
+    found = browser_data(gathered, limit, with_texts)
+    held, total = len(found.index["columns"]["cell"]), len(gathered.frame)
+    lead = "Every response with its verdict; name two models to see them side by side."
+    if held < total:
+        lead = (
+            f"{held:,} of {total:,} responses, equally many of each model and template, first "
+            "samples first. Name two models to see them side by side."
+        )
+    blocks = [_data_block("response-index", packed(found.index))]
+    blocks += [
+        _data_block(f"texts-{number}", packed(chunk)) for number, chunk in enumerate(found.chunks)
+    ]
+    section = fill(_asset("responses.html"), {"lead": escape(lead)})
+    return section, "\n".join(blocks)
+
+
+def _data_block(name: str, text: str) -> str:
+    return f'<script type="application/gzip" id="{name}">{text}</script>'

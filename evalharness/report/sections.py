@@ -1,0 +1,274 @@
+"""What a report says, in order: each section with its tables and charts, whatever the format."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from evalharness.report.charts import (
+    VERDICT_COLORS,
+    heat_map,
+    interval_chart,
+    line_chart,
+    scatter_chart,
+)
+from evalharness.report.comparison_sections import comparison_sections
+from evalharness.report.comparisons import Compared, main_tables
+from evalharness.report.gather import Cell, Gathered
+from evalharness.report.parts import (
+    Figure,
+    Section,
+    cell_labels,
+    estimate_table,
+    interval_texts,
+    metric_rows,
+    point,
+)
+from evalharness.report.tables import Table, number, percent
+
+
+def report_sections(gathered: Gathered, baseline: str | None = None) -> list[Section]:
+    """The sections that these runs carry.
+
+    Args:
+        gathered: the runs.
+        baseline: `MODEL` or `MODEL:TEMPLATE`; the first one where None.
+
+    Raises:
+        InputError: the baseline isn't in these runs.
+    """
+    labels = cell_labels(gathered.cells)
+    compared = Compared(gathered)
+    accuracy, length = main_tables(gathered, compared.leaders())
+    found = [
+        _accuracy_section(gathered, labels, accuracy),
+        *comparison_sections(gathered, compared.with_baseline(baseline), labels),
+        _heat_map_section(gathered),
+        _length_section(gathered, labels, length),
+        _scatter_section(gathered, labels),
+        _samples_section(gathered, labels),
+    ]
+    return [section for section in found if section.tables or section.figures]
+
+
+def _accuracy_section(gathered: Gathered, labels: Mapping[Cell, str], table: Table) -> Section:
+    figures = []
+    for benchmark in gathered.columns:
+        rows = metric_rows(gathered.metrics, benchmark, "accuracy")
+        if len(rows) < 2 or not gathered.is_comparable(benchmark):
+            continue
+        title = f"{gathered.titles[benchmark]}: accuracy"
+        figures.append(
+            Figure(
+                name=f"accuracy-{benchmark}",
+                title=title,
+                spec=interval_chart(
+                    [point(labels[cell], row) for cell, row in rows.items()],
+                    x_title="accuracy, 95% interval",
+                    is_share=True,
+                ),
+                table=estimate_table(title, labels, rows, percent),
+            )
+        )
+    return Section(
+        key="accuracy",
+        title="Accuracy",
+        lead="The share of correct answers in percent: the mean over samples, then over problems.",
+        tables=(table,),
+        figures=tuple(figures),
+    )
+
+
+def _heat_map_section(gathered: Gathered) -> Section:
+    """Where templates differ for a model, its grid; nothing for one template."""
+    figures = []
+    for benchmark in gathered.columns:
+        rows = metric_rows(gathered.metrics, benchmark, "accuracy")
+        count = Counter(model for model, _ in rows)
+        models = [model for model, number in count.items() if number > 1]
+        templates = list(dict.fromkeys(template for model, template in rows if count[model] > 1))
+        if not models or not gathered.is_comparable(benchmark):
+            continue
+        names = cell_labels([(model, "") for model in models])
+        title = f"{gathered.titles[benchmark]}: accuracy by template"
+        figures.append(
+            Figure(
+                name=f"templates-{benchmark}",
+                title=title,
+                spec=heat_map(
+                    [
+                        {"x": template, "y": names[(model, "")], "value": row["value"]}
+                        for (model, template), row in rows.items()
+                        if model in models
+                    ],
+                    x_title="template",
+                    y_title="model",
+                    value="accuracy",
+                ),
+                table=Table(
+                    title=title,
+                    columns=("model", *templates),
+                    rows=tuple(
+                        (
+                            model,
+                            *(
+                                percent(rows[(model, each)]["value"])
+                                if (model, each) in rows
+                                else ""
+                                for each in templates
+                            ),
+                        )
+                        for model in models
+                    ),
+                    num_labels=1,
+                ),
+            )
+        )
+    return Section(
+        key="templates",
+        title="Templates",
+        lead="The same model under several templates: the score of a base model is often the "
+        "template's.",
+        figures=tuple(figures),
+    )
+
+
+def _length_section(gathered: Gathered, labels: Mapping[Cell, str], table: Table) -> Section:
+    figures = []
+    for benchmark in gathered.benchmarks:
+        groups = {
+            "correct": metric_rows(gathered.metrics, benchmark, "tokens_correct"),
+            "not correct": metric_rows(gathered.metrics, benchmark, "tokens_incorrect"),
+        }
+        cells = list(dict.fromkeys(cell for rows in groups.values() for cell in rows))
+        if not cells:
+            continue
+        title = f"{gathered.titles[benchmark]}: mean length by verdict"
+        points = [
+            point(labels[cell], rows[cell]) | {"group": group}
+            for cell in cells
+            for group, rows in groups.items()
+            if cell in rows
+        ]
+        figures.append(
+            Figure(
+                name=f"length-{benchmark}",
+                title=title,
+                spec=interval_chart(
+                    points, x_title="tokens, mean and 95% interval", colors=VERDICT_COLORS
+                ),
+                table=Table(
+                    title=title,
+                    columns=("model", "verdict", "tokens", "from", "to", "problems"),
+                    rows=tuple(
+                        (labels[cell], group, *interval_texts(rows[cell]))
+                        for cell in cells
+                        for group, rows in groups.items()
+                        if cell in rows
+                    ),
+                    num_labels=2,
+                ),
+            )
+        )
+    return Section(
+        key="length",
+        title="Length by verdict",
+        lead="Wrong answers come from harder problems, so a longer mean of the wrong ones alone "
+        "does not say that a model rambles.",
+        tables=(table,),
+        figures=tuple(figures),
+    )
+
+
+def _scatter_section(gathered: Gathered, labels: Mapping[Cell, str]) -> Section:
+    figures = []
+    for benchmark in gathered.benchmarks:
+        accuracy = metric_rows(gathered.metrics, benchmark, "accuracy")
+        tokens = metric_rows(gathered.metrics, benchmark, "tokens_mean")
+        cells = [cell for cell in accuracy if cell in tokens]
+        if len(cells) < 2:
+            continue
+        title = f"{gathered.titles[benchmark]}: accuracy against length"
+        figures.append(
+            Figure(
+                name=f"tradeoff-{benchmark}",
+                title=title,
+                spec=scatter_chart(
+                    [
+                        point(labels[cell], accuracy[cell]) | {"x": tokens[cell]["value"]}
+                        for cell in cells
+                    ],
+                    x_title="mean tokens a response",
+                    y_title="accuracy",
+                ),
+                table=Table(
+                    title=title,
+                    columns=("model", "accuracy", "tokens"),
+                    rows=tuple(
+                        (labels[cell], percent(accuracy[cell]["value"]), number(tokens[cell]))
+                        for cell in cells
+                    ),
+                    num_labels=1,
+                ),
+            )
+        )
+    return Section(
+        key="tradeoff",
+        title="Accuracy against length",
+        lead="Up is better, left is shorter.",
+        figures=tuple(figures),
+    )
+
+
+def _samples_section(gathered: Gathered, labels: Mapping[Cell, str]) -> Section:
+    """pass@k and maj@k against k; nothing with one sample."""
+    figures = []
+    for benchmark in gathered.benchmarks:
+        points, lines = [], []
+        for row in gathered.metrics:
+            kind, sign, size = row["metric"].partition("@")
+            if row["benchmark"] != benchmark or row["value"] is None:
+                continue
+            if sign and kind in ("pass", "maj"):
+                kinds = [(f"{kind}@k", int(size))]
+            elif row["metric"] == "accuracy" and row["k"] > 1:
+                kinds = [("pass@k", 1), ("maj@k", 1)]
+            else:
+                continue
+            label = labels[row["model"], row["template"]]
+            for name, k in kinds:
+                points.append(point(f"{label}, {name}", row) | {"x": k})
+                ends = (percent(row[each]) for each in ("value", "low", "high"))
+                lines.append((label, name, str(k), *ends))
+        if not points:
+            continue
+        title = f"{gathered.titles[benchmark]}: pass@k and maj@k"
+        columns = ("model", "measure", "k", "value", "from", "to")
+        figures.append(
+            Figure(
+                name=f"samples-{benchmark}",
+                title=title,
+                spec=line_chart(
+                    points,
+                    x_title="k, samples of each problem (logarithmic)",
+                    y_title="share of problems",
+                    is_share=True,
+                    is_log=True,
+                    has_points=True,
+                    has_band=True,
+                ),
+                table=Table(
+                    title=title,
+                    columns=columns,
+                    rows=tuple(sorted(lines, key=lambda line: (*line[:2], int(line[2])))),
+                    num_labels=2,
+                ),
+            )
+        )
+    return Section(
+        key="samples",
+        title="Several samples",
+        lead="pass@k: one of k samples is correct; maj@k: the most frequent answer of k is. At "
+        "k = 1 both are the accuracy.",
+        figures=tuple(figures),
+    )
