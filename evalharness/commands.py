@@ -20,7 +20,6 @@ DEMO_MAX_TOKENS = 256
 def run_models(options: argparse.Namespace) -> int:
     """Draw, check, store and print the table."""
     from evalharness.engines.base import EngineOptions
-    from evalharness.paths import model_location
     from evalharness.pipeline import RunPlan, default_folder, run
     from evalharness.records import Sampling
     from evalharness.report.progress import RunProgress
@@ -29,11 +28,8 @@ def run_models(options: argparse.Namespace) -> int:
     is_demo = not options.model and not options.benchmark
     models = dict(_named_model(each) for each in options.model or ["tiny"])
     default_templates = ["no", "qwen-math"] if list(models) == ["tiny"] else ["qwen-math"]
-    is_replay = options.engine == "replay"
     plan = RunPlan(
-        models={
-            name: place if is_replay else model_location(place) for name, place in models.items()
-        },
+        models=models,
         benchmarks=tuple(
             _load_benchmark(each, options) for each in options.benchmark or ["practice"]
         ),
@@ -289,9 +285,8 @@ def templates(options: argparse.Namespace) -> int:
     if prompt.messages is not None and options.model:
         from evalharness.engines.base import prepare_with_tokenizer
         from evalharness.engines.checkpoints import open_tokenizer
-        from evalharness.paths import model_location
 
-        text = prepare_with_tokenizer(prompt, open_tokenizer(model_location(options.model))).text
+        text = prepare_with_tokenizer(prompt, open_tokenizer(options.model)).text
     about = {
         "name": template.name,
         "mode": template.mode,

@@ -315,14 +315,21 @@ _FAILED: dict[str, Any] = {"text": "", "num_tokens": None, "finish_reason": "err
 def _record_model(
     spec: dict[str, Any], model: str, engine: Engine, record: ModelRecord, writer: RunWriter
 ) -> None:
-    """Keep what is known of the model; another revision under the same name is another run."""
+    """Keep what is known of the model; other weights or another engine make another run."""
+    now: dict[str, Any] = {"engine": engine.name} | dataclasses.asdict(record)
     known = spec["models"].get(model)
-    if known and known["revision"] != record.revision:
-        raise StoreError(
-            f"{writer.folder}: {model} is not what it was when this run began "
-            f"(revision {known['revision']}, now {record.revision}): name another --out"
-        )
-    spec["models"][model] = {"engine": engine.name} | dataclasses.asdict(record)
+    if known:
+        changes = [
+            f"{name} was {known[name]}, now {now[name]}"
+            for name in ("revision", "engine", "dtype", "context_length")
+            if known[name] != now[name]
+        ]
+        if changes:
+            raise StoreError(
+                f"{writer.folder}: {model} is not what it was when this run began: "
+                f"{'; '.join(changes)}. Name another --out"
+            )
+    spec["models"][model] = now
     writer.write_json(SPEC, spec)
 
 

@@ -44,7 +44,7 @@ def write_atomically(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        _rename(temporary, path)
 
 
 @contextmanager
@@ -67,6 +67,12 @@ def _disk(path: Path) -> Iterator[None]:
             f"{path}: can't be written: {error.strerror or error}. Every response stored before "
             "is safe: free space or correct the permissions, then run the same command again"
         ) from error
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    """Rename for good: the new name survives a crash of the machine too."""
+    temporary.replace(path)
+    _sync(path.parent)
 
 
 class RunWriter:
@@ -170,7 +176,7 @@ class RunWriter:
                             repaired.write(line)
                     repaired.flush()
                     os.fsync(repaired.fileno())
-                temporary.replace(path)
+                _rename(temporary, path)
         elif torn:
             with path.open("r+b") as file:
                 file.truncate(sum(good))
@@ -195,6 +201,7 @@ class RunWriter:
         with _disk(path):
             if self._file is None:
                 self._file = path.open("ab", buffering=0)
+                _sync(self.folder)
             size = os.fstat(self._file.fileno()).st_size
             try:
                 written = 0
@@ -228,7 +235,7 @@ class RunWriter:
         with _disk(path), _temporary(path) as temporary:
             pq.write_table(table, temporary, compression="zstd")
             _sync(temporary)
-            temporary.replace(path)
+            _rename(temporary, path)
 
     def write_verdicts(self, name: str, verdicts: Iterable[Verdict]) -> Path:
         """Replace `verdicts/<name>.parquet` whole."""
@@ -249,7 +256,7 @@ class RunWriter:
                 table = pa.Table.from_pylist(rows, schema=_verdict_schema())
                 pq.write_table(table, temporary, compression="zstd")
                 _sync(temporary)
-                temporary.replace(path)
+                _rename(temporary, path)
         return path
 
 
@@ -427,8 +434,12 @@ def _size(path: Path) -> int:
 
 
 def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    """Flush a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _response_schema() -> Any:

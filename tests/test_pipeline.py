@@ -157,7 +157,7 @@ def test_a_checkpoint_that_was_written_over_is_refused(
         go(plan, tmp_path / "run")
     assert len(store.read_responses(tmp_path / "run")) == 1
     ScriptedEngine(revision="r2").use(monkeypatch)
-    with pytest.raises(StoreError, match="revision r1, now r2"):
+    with pytest.raises(StoreError, match="revision was r1, now r2"):
         go(plan, tmp_path / "run")
 
 

@@ -18,6 +18,7 @@ from evalharness.analysis.accuracy import (
     proportion,
     share_of_means,
 )
+from evalharness.analysis.length import tokens_per_correct
 from evalharness.analysis.samples import (
     equal_text_groups,
     maj_at_k,
@@ -104,6 +105,8 @@ def _part_metrics(
             metrics[name] = clustered_mean(tokens_N[chosen_N], problem_N[chosen_N], among_N)
         else:
             metrics[name] = "there is no such response with a known length"
+    per_correct = tokens_per_correct(tokens_N, correct_N, problem_N) if known_N.any() else None
+    metrics["tokens_per_correct"] = per_correct or "no correct response with a known length"
     finish = part["finish_reason"]
     if finish.notna().all():
         is_cut_N = (finish == "length").to_numpy(bool)

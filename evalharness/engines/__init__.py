@@ -15,8 +15,8 @@ from evalharness.definitions import suggestion
 from evalharness.engines.base import Engine, EngineOptions
 from evalharness.errors import InputError, MissingExtraError
 
-# The package that an engine can't run without, and the extra that brings it.
-_NEEDS = {"vllm": ("vllm", "vllm"), "transformers": ("transformers", "local")}
+# The packages that an engine can't run without, and the extra that brings them.
+_NEEDS = {"vllm": (("vllm",), "vllm"), "transformers": (("torch", "transformers"), "local")}
 
 
 def engine_names() -> tuple[str, ...]:
@@ -39,8 +39,8 @@ def open_engine(name: str, options: EngineOptions) -> Engine:
         listed = ", ".join(("auto", *known))
         hint = suggestion(name, ("auto", *known))
         raise InputError(f'unknown engine "{name}": choose one of {listed}{hint}')
-    package, extra = _NEEDS.get(name, (None, ""))
-    if package is not None and importlib.util.find_spec(package) is None:
+    packages, extra = _NEEDS.get(name, ((), ""))
+    if any(importlib.util.find_spec(package) is None for package in packages):
         raise MissingExtraError(f"the {name} engine", extra)
     factory = _factory(name)
     if factory is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalharness.engines.base import Completion, Request, folder_fingerprint
 from evalharness.errors import EngineError
+from evalharness.paths import model_location
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -32,7 +33,7 @@ def find_checkpoint(model: str) -> Checkpoint:
     Raises:
         EngineError: nothing is there, or a part is missing; one line that says what to do.
     """
-    folder = Path(model).expanduser()
+    folder = Path(model_location(model)).expanduser()
     if folder.is_dir():
         _check_files(model, folder)
         return Checkpoint(model, folder, folder_fingerprint(folder))
@@ -116,7 +117,7 @@ def open_tokenizer(name: str) -> PreTrainedTokenizerBase:
     Raises:
         EngineError: there is none, or transformers can't build it.
     """
-    folder = Path(name).expanduser()
+    folder = Path(model_location(name)).expanduser()
     if not folder.is_dir():
         folder = find_checkpoint(name).folder
     return load_tokenizer(Checkpoint(name, folder, ""), trust_remote_code=False)

@@ -82,7 +82,7 @@ class RunProgress:
     def line(self) -> str:
         """The state in one line."""
         with self._lock:
-            seconds = time.monotonic() - (self._began or time.monotonic())
+            seconds = 0.0 if self._began is None else time.monotonic() - self._began
             parts = [f"{self._kept + self._done}/{self._total} responses"]
             if seconds > 1:
                 parts.append(f"{self._num_tokens / seconds:,.0f} tokens/s")

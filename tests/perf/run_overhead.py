@@ -18,7 +18,6 @@ from evalharness import pipeline
 from evalharness.benchmarks import load_benchmark
 from evalharness.engines import open_engine
 from evalharness.engines.base import Engine, EngineOptions
-from evalharness.paths import model_location
 from evalharness.pipeline import RunPlan, run
 from evalharness.records import Sampling
 from evalharness.report.progress import RunProgress
@@ -75,7 +74,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     plan = RunPlan(
-        models={"tiny": model_location("tiny")},
+        models={"tiny": "tiny"},
         benchmarks=(load_benchmark(options.benchmark),),
         templates=(load_template("no"),),
         sampling=Sampling(max_tokens=options.max_tokens),
