@@ -15,33 +15,36 @@ LOOP_TAIL = 2000
 LOOP_REPEATS = 3
 LOOP_CHARACTERS = 60
 
-REFLECTION_KEYWORDS = (
-    "recheck",
-    "re-check",
-    "rethink",
-    "reassess",
-    "reevaluate",
-    "re-evaluate",
-    "reevaluation",
-    "re-examine",
-    "reexamine",
-    "reconsider",
-    "reanalyze",
-    "double-check",
-    "double check",
+PUBLISHED_KEYWORDS = (
+    "recheck*",
+    "rethink*",
+    "reassess*",
+    "reevaluat*",
+    "re-evaluat*",
+    "re-examin*",
+    "reexamin*",
+    "reconsider*",
+    "reanalyz*",
+    "double-check*",
     "check again",
     "think again",
     "verify again",
     "go over the steps",
+)
+"""Those counted by Liu et al., arXiv 2503.20783 (sail-sg/understand-r1-zero at 88d5116,
+analysis/keyword_count.py), with their other endings."""
+REFLECTION_KEYWORDS = (
+    *PUBLISHED_KEYWORDS,
+    "re-check*",
+    "double check*",
     "let me check",
     "let me verify",
     "let's verify",
     "wait",
     "hold on",
-    "on second thought",
+    "on second thought*",
 )
-"""Signs that a response turns back on itself. The first are those counted by Liu et al., arXiv
-2503.20783, appendix; a sign says nothing of whether the second thought helped."""
+"""Signs that a response turns back on itself; a sign says nothing of whether it helped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,17 +86,24 @@ def _extent(reversed_tail: str, period: int) -> int:
 
 
 def count_reflections(text: str, keywords: Sequence[str] = REFLECTION_KEYWORDS) -> int:
-    """How often any of the keywords stands in a text, as words, in any case."""
+    """How often any of the keywords stands in a text, in any case.
+
+    A keyword is whole words; one that ends in `*` is the beginning of a word.
+    """
     lowered = text.lower()
-    present = tuple(each for each in keywords if each.lower() in lowered)  # most have none: cheap
+    # Most texts have none of them, and this is cheap.
+    present = tuple(each for each in keywords if each.rstrip("*").lower() in lowered)
     return sum(1 for _ in _pattern(present).finditer(text)) if present else 0
 
 
 @lru_cache(maxsize=1024)
 def _pattern(keywords: tuple[str, ...]) -> re.Pattern[str]:
     longest_first = sorted(keywords, key=len, reverse=True)
-    words = "|".join(re.escape(each) for each in longest_first)
-    return re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE)
+    words = "|".join(
+        re.escape(each[:-1]) + r"\w*" if each.endswith("*") else re.escape(each) + r"(?!\w)"
+        for each in longest_first
+    )
+    return re.compile(rf"(?<!\w)(?:{words})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,6 +85,7 @@ def test_loops_are_found_at_every_cut_of_the_period() -> None:
 def test_keywords_count_as_words_in_any_case() -> None:
     assert count_reflections("Wait, I should double-check. WAIT! The waiter waits.") == 3
     assert count_reflections("Let me re-examine this; reexamine it.") == 2
+    assert count_reflections("Rechecking; I rechecked it and prechecked that.") == 2
     assert count_reflections("a.b", ["a.b"]) == 1
     assert count_reflections("axb", ["a.b"]) == 0  # a keyword is no pattern
     assert count_reflections("Hmm. Let me see.", ["hmm"]) == 1
