@@ -71,9 +71,8 @@ def test_run_report_show_and_score_work_on_one_run(
     assert "33.3 [6.1, 79.2]" in table  # Wilson for 1 of 3
     assert "n=3 k=1" in table
     assert main(["report", "run", "--format", "markdown"]) == 0
-    (row,) = [
-        line for line in capsys.readouterr().out.splitlines() if line.startswith("| m | no | ")
-    ][:1]
+    lines = capsys.readouterr().out.splitlines()
+    row = next(line for line in lines if line.startswith("| m | no | "))
     assert "33.3 [6.1, 79.2]" in row
     assert main(["report", "run", "--json"]) == 0
     metrics = json.loads(capsys.readouterr().out)
