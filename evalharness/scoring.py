@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
@@ -110,23 +111,19 @@ def _no_response(response: Response, gold: str) -> Judgement:
         method=None,
         reason=f"no response: {response.error}",
         num_milliseconds=0.0,
+        lenient_status="error",
     )
 
 
 def _verdict(response: Response, judgement: Judgement) -> Verdict:
+    judged = {each.name: getattr(judgement, each.name) for each in dataclasses.fields(judgement)}
     return Verdict(
         model=response.model,
         template=response.template,
         benchmark=response.benchmark,
         problem_id=response.problem_id,
         sample_index=response.sample_index,
-        status=judgement.status,
-        extracted=judgement.extracted,
-        extraction=judgement.extraction,
-        gold=judgement.gold,
-        method=judgement.method,
-        reason=judgement.reason,
-        num_milliseconds=judgement.num_milliseconds,
+        **judged,
     )
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from evalharness.checking.extract import DEFAULT_ANSWER_FORMAT, Extraction, extract
+from evalharness.checking.extract import (
+    ANSWER_PLACES,
+    DEFAULT_ANSWER_FORMAT,
+    Extraction,
+    extract,
+    extract_leniently,
+)
 from evalharness.checking.process import CheckerError
 from evalharness.checking.workers import CheckerPool
 from evalharness.records import Judgement
 
 __all__ = [
+    "ANSWER_PLACES",
     "CHECKER_NAME",
     "DEFAULT_ANSWER_FORMAT",
     "CheckerError",
@@ -16,6 +23,7 @@ __all__ = [
     "check",
     "checker_version",
     "extract",
+    "extract_leniently",
 ]
 
 CHECKER_NAME = "math-verify"

@@ -8,10 +8,10 @@ from collections import OrderedDict, deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from evalharness.checking.equivalence import canonical, equal_text, shorten
-from evalharness.checking.extract import Extraction, extract
+from evalharness.checking.extract import Extraction, extract, extract_leniently
 from evalharness.checking.process import (
     CheckerError,
     Outcome,
@@ -27,13 +27,20 @@ _MOST_REMEMBERED = 100_000
 _LONGEST_REMEMBERED = 10_000
 
 
+class _Readings(NamedTuple):
+    """Both readings of one response; they differ only where the strict one has no answer."""
+
+    strict: Extraction
+    lenient: Extraction
+
+
 @dataclass(slots=True, kw_only=True)
 class _Task:
     """One comparison and everybody who waits for it."""
 
     golds: tuple[str, ...]
     answer: str
-    waiting: list[tuple[Future[Judgement], Extraction]] = field(default_factory=list)
+    waiting: list[tuple[Future[Judgement], _Readings]] = field(default_factory=list)
     outcome: Outcome | None = None
 
 
@@ -97,12 +104,13 @@ class CheckerPool:
             CheckerError: the pool is closed. The future raises it where no worker can start.
         """
         future: Future[Judgement] = Future()
-        found = extract(response, answer_format)
-        outcome = _judge_without_mathematics(golds, found)
+        strict = extract(response, answer_format)
+        found = _Readings(strict, extract_leniently(response, strict))
+        outcome = _judge_without_mathematics(golds, found.lenient)
         if outcome is not None:
             future.set_result(_judgement(found, outcome))
             return future
-        answer = found.answer or ""
+        answer = found.lenient.answer or ""
         with self._changed:
             if self._is_closed:
                 raise CheckerError("the checker pool is closed: open a new one")
@@ -271,16 +279,26 @@ def _failure(status: Status, golds: tuple[str, ...], reason: str, seconds: float
     )
 
 
-def _judgement(found: Extraction, outcome: Outcome) -> Judgement:
-    reason = outcome.reason
-    if found.note and found.answer is not None:
-        reason = f"{reason} ({found.note})"
+def _judgement(found: _Readings, outcome: Outcome) -> Judgement:
+    """The verdict on both readings; `outcome` is of the lenient one, which has the only answer."""
+    strict, lenient = found
+    status, method, reason = outcome.status, outcome.method, outcome.reason
+    if strict.answer is None and lenient.answer is not None:
+        status, method, reason = "no_answer", None, strict.note
+    elif strict.note and strict.answer is not None:
+        reason = f"{reason} ({strict.note})"
     return Judgement(
-        status=outcome.status,
-        extracted=found.answer,
-        extraction=found.rule,
+        status=status,
+        extracted=strict.answer,
+        extraction=strict.rule,
         gold=outcome.gold,
-        method=outcome.method,
+        method=method,
         reason=reason,
         num_milliseconds=outcome.num_milliseconds,
+        note=strict.note,
+        start=None if strict.answer is None else strict.start,
+        end=None if strict.answer is None else strict.end,
+        lenient_status=outcome.status,
+        lenient_extracted=lenient.answer,
+        lenient_extraction=lenient.rule,
     )

@@ -86,11 +86,33 @@ def test_an_answer_with_the_gold_text_needs_no_worker() -> None:
 
 
 def test_a_response_without_an_answer_says_so(pool: CheckerPool) -> None:
-    found = pool.submit("42", ("42",), BOX).result()
+    found = pool.submit("forty-two", ("42",), BOX).result()
     assert (found.status, found.extracted, found.extraction) == ("no_answer", None, None)
+    assert (found.lenient_status, found.lenient_extracted) == ("no_answer", None)
     assert found.reason == "no \\boxed{} in the response"
     found = pool.submit("\\boxed{.}", ("42",), BOX).result()
     assert found.status == "no_answer"
+
+
+def test_an_answer_in_another_place_counts_in_the_lenient_reading_only(pool: CheckerPool) -> None:
+    found = pool.submit("The answer is 5^2.", ("25",), BOX).result()
+    assert (found.status, found.extracted, found.method) == ("no_answer", None, None)
+    assert found.reason == "no \\boxed{} in the response"
+    assert (found.lenient_status, found.lenient_extracted) == ("correct", "5^2")
+    assert found.lenient_extraction == "sentence"
+    found = judge(pool, "26")
+    assert (found.status, found.lenient_status, found.lenient_extracted) == (
+        "incorrect",
+        "incorrect",
+        "26",
+    )
+
+
+def test_the_span_of_the_answer_is_kept(pool: CheckerPool) -> None:
+    response = "<think>so \\boxed{25}</think> done"
+    found = pool.submit(response, ("25",), BOX).result()
+    assert response[found.start : found.end] == "25"
+    assert found.note == "inside the thinking block"
 
 
 def test_the_statuses_keep_their_meanings_through_the_pool(pool: CheckerPool) -> None:
