@@ -210,6 +210,7 @@ def _open_spec(plan: RunPlan, writer: RunWriter) -> dict[str, Any]:
                     "fingerprint": each.fingerprint,
                     "num_problems": len(each.problems),
                     "source": each.source,
+                    "policy": each.policies.general.to_table(),
                 }
                 for each in plan.benchmarks
             },

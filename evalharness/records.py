@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 FinishReason = Literal["stop", "length", "error"]
 Status = Literal["correct", "incorrect", "no_answer", "unparsed", "timeout", "error"]
@@ -33,6 +33,8 @@ class Problem:
     """From the errata: None where the published golds stand, empty where there is no answer."""
     erratum: str = ""
     """Why the golds were corrected, with the source."""
+    policy: dict[str, Any] | None = field(default=None, hash=False)
+    """What the benchmark changes in the checker's policy; None where nobody stated one."""
 
     def golds_under(self, choice: GoldChoice) -> tuple[str, ...]:
         """The accepted answers; empty where the corrected reading says that there is none."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from evalharness import paths
 from evalharness.benchmarks.golds import GOLD_RULES
+from evalharness.benchmarks.policies import Policies, read_policies
 from evalharness.benchmarks.sources import HubDataset, LocalFile, PublishedFile, Source
 from evalharness.definitions import Definition, display_path
 from evalharness.errors import InputError
@@ -24,6 +25,8 @@ _KEYS = (
     "problem_column",
     "gold_column",
     "gold_rule",
+    "policy",
+    "policy_rows",
     "sources",
     "errata",
 )
@@ -62,6 +65,7 @@ class BenchmarkDefinition:
     sources: tuple[Source, ...]
     errata: Mapping[int, Erratum]
     """By row."""
+    policies: Policies
     row_hashes: tuple[str, ...] | None
     """From `<name>.rows` beside the definition, to name the rows in which a copy differs."""
 
@@ -112,7 +116,7 @@ def read_definition(path: Path) -> BenchmarkDefinition:
     if rule not in GOLD_RULES:
         known = ", ".join(GOLD_RULES)
         raise file.wrong(f'unknown gold rule "{rule}": the rules are {known}', "gold_rule")
-    found = [_source(file, entry) for entry in _tables(file, "sources")]
+    found = [_source(file, entry) for entry in file.tables("sources")]
     if not found:
         raise file.wrong("there is no [[sources]] table: say where the rows come from")
     return BenchmarkDefinition(
@@ -129,15 +133,9 @@ def read_definition(path: Path) -> BenchmarkDefinition:
         gold_rule=rule,
         sources=tuple(found),
         errata=_errata(file, rule, num_problems),
+        policies=read_policies(file, num_problems),
         row_hashes=_row_hashes(path, num_problems),
     )
-
-
-def _tables(file: Definition, key: str) -> list[dict[str, Any]]:
-    entries = file.get(file.table, key, list, [])
-    if not all(isinstance(entry, dict) for entry in entries):
-        raise file.wrong(f'"{key}" must be tables, each opened by [[{key}]]', key)
-    return entries
 
 
 def _check_hex(
@@ -186,7 +184,7 @@ def _source(file: Definition, entry: Mapping[str, Any]) -> Source:
 
 def _errata(file: Definition, rule: str, num_problems: int | None) -> dict[int, Erratum]:
     errata: dict[int, Erratum] = {}
-    for entry in _tables(file, "errata"):
+    for entry in file.tables("errata"):
         file.check_keys(entry, ("row", "golds", "unanswerable", "reason", "source"))
         row = file.need(entry, "row", int)
         if row < 0 or (num_problems is not None and row >= num_problems):

@@ -75,6 +75,15 @@ class Policy:
         """Every key with its value: `Policy.from_table(policy.to_table()) == policy`."""
         return asdict(self)
 
+    def changes(self) -> dict[str, Any]:
+        """The keys that differ from the default policy; `from_table` makes the policy of them."""
+        usual = type(self)().to_table()
+        return {key: value for key, value in self.to_table().items() if value != usual[key]}
+
+    def __str__(self) -> str:
+        changes = self.changes()
+        return ", ".join(f"{key}={value}" for key, value in changes.items())
+
 
 def _check(key: str, value: object, choices: tuple[str, ...]) -> None:
     if choices:
