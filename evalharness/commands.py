@@ -12,6 +12,7 @@ from evalharness.errors import EvalHarnessError, InputError
 
 if TYPE_CHECKING:
     from evalharness.benchmarks import Benchmark
+    from evalharness.checking import Policy
 
 DEMO_MAX_TOKENS = 256
 """Of the run that needs no arguments; every other run has the paper's 3000."""
@@ -59,6 +60,7 @@ def run_models(options: argparse.Namespace) -> int:
             replay_from=options.replay_from,
         ),
         golds=options.golds,
+        checker=options.checker,
         limit=options.limit,
         overlong=options.overlong,
         command=options.command_line,
@@ -96,33 +98,52 @@ def check(options: argparse.Namespace) -> int:
     """One verdict in a few lines."""
     import dataclasses
 
-    from evalharness.checking import DEFAULT_ANSWER_FORMAT
+    from evalharness.checking import DEFAULT_ANSWER_FORMAT, checker_version, shared_pool
     from evalharness.checking import check as check_response
+    from evalharness.checking.explain import advice
+    from evalharness.report.verdict import render_verdict
     from evalharness.templates import load_template
 
     response = sys.stdin.read() if options.response == "-" else options.response
     answer_format = (
         load_template(options.template).answer_format if options.template else DEFAULT_ANSWER_FORMAT
     )
-    judgement = check_response((options.gold,), response, answer_format=answer_format)
-    if options.json:
-        _print_json(dataclasses.asdict(judgement))
-        return 0
-    _print(f"{judgement.status}: {judgement.reason}")
-    _print(f"  gold       {judgement.gold}")
-    _print(f"  answer     {judgement.extracted if judgement.extracted is not None else 'none'}")
-    _print(
-        f"  found by   {judgement.extraction or 'no rule'} (looked for: {', '.join(answer_format)})"
+    golds = (options.gold, *options.also)
+    policy = _policy_of(options.benchmark)
+    found = check_response(
+        golds, response, answer_format=answer_format, policy=policy, checker=options.checker
     )
-    _print(f"  decided by {judgement.method or 'nothing'}, {judgement.num_milliseconds:.0f} ms")
+    checker = f"{options.checker}@{checker_version(options.checker)}"
+    hint = advice(found, golds, answer_format, policy, shared_pool(options.checker))
+    if options.json:
+        _print_json(
+            dataclasses.asdict(found)
+            | {"policy": policy.to_table(), "checker": checker, "would_be_correct": hint}
+        )
+        return 0
+    described = f"{options.benchmark or 'default'}: {str(policy) or 'no change'}"
+    _print(render_verdict(found, answer_format, checker=checker, policy=described, advice=hint))
     return 0
+
+
+def _policy_of(benchmark: str | None) -> Policy:
+    """The policy of `NAME`, of one row `NAME/ROW`, or of a definition's path."""
+    from evalharness.benchmarks import load_policies
+    from evalharness.checking import Policy
+
+    if benchmark is None:
+        return Policy()
+    name, _, row = benchmark.rpartition("/")
+    if name and row.isdecimal():
+        return load_policies(name).of(int(row))
+    return load_policies(benchmark).general
 
 
 def score(options: argparse.Namespace) -> int:
     """Verdicts again, then the table."""
     from evalharness.scoring import score_run
 
-    name = score_run(options.run, options.golds)
+    name = score_run(options.run, options.golds, checker=options.checker)
     _print_run(options.run, name, "json" if options.json else "terminal")
     return 0
 

@@ -12,7 +12,7 @@ from evalharness import paths
 from evalharness.benchmarks.golds import GOLD_RULES
 from evalharness.benchmarks.policies import Policies, read_policies
 from evalharness.benchmarks.sources import HubDataset, LocalFile, PublishedFile, Source
-from evalharness.definitions import Definition, display_path
+from evalharness.definitions import Definition, display_path, suggestion
 from evalharness.errors import InputError
 
 _KEYS = (
@@ -96,6 +96,36 @@ def known_name(name: str) -> str | None:
         if folded(name) in map(folded, definition.strings(definition.table, "aliases")):
             return path.stem
     return None
+
+
+def shipped_policies(name: str) -> Policies | None:
+    """The policies of the shipped benchmark of that canonical name; None where there is none.
+
+    Raises:
+        InputError: a definition that ships with the harness is broken.
+    """
+    for path in definition_paths():
+        if path.stem == name:
+            return read_definition(path).policies
+    return None
+
+
+def load_policies(name_or_path: str) -> Policies:
+    """The policies of a shipped benchmark, by name or alias, or of a definition's path.
+
+    Raises:
+        InputError: no such benchmark, or its definition is broken.
+    """
+    if name_or_path.endswith(".toml"):
+        return read_definition(Path(name_or_path).expanduser()).policies
+    found = shipped_policies(known_name(name_or_path) or "")
+    if found is None:
+        names = [path.stem for path in definition_paths()]
+        raise InputError(
+            f'unknown benchmark "{name_or_path}"{suggestion(name_or_path, names)} '
+            f"The benchmarks are {', '.join(names)}; the path of a definition works too."
+        )
+    return found
 
 
 def read_definition(path: Path) -> BenchmarkDefinition:

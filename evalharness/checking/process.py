@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import selectors
@@ -10,7 +11,10 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from typing import Any
 
+from evalharness.checking.checkers import DEFAULT_CHECKER
+from evalharness.checking.policy import Policy
 from evalharness.errors import EvalHarnessError
 from evalharness.paths import PACKAGE
 from evalharness.records import Status
@@ -39,12 +43,19 @@ class Outcome:
     method: str | None
     reason: str
     num_milliseconds: float
+    gold_read: str | None = None
+    answer_read: str | None = None
+
+
+@functools.lru_cache(maxsize=1024)
+def _changes(policy: Policy) -> dict[str, Any]:
+    return policy.changes()
 
 
 class WorkerProcess:
     """A running `evalharness.checking.worker`; one thread at a time may use it."""
 
-    def __init__(self, *, memory_limit_bytes: int) -> None:
+    def __init__(self, *, memory_limit_bytes: int, checker: str = DEFAULT_CHECKER) -> None:
         """Start it; `wait_until_ready` comes next."""
         # Kept on disk to explain a failed start; a pipe that nobody reads could fill and block it.
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
@@ -54,7 +65,7 @@ class WorkerProcess:
         path = os.pathsep.join([str(PACKAGE.parent), *([inherited] if inherited else [])])
         try:
             self._process = subprocess.Popen(
-                [*command, "--memory-limit-bytes", str(memory_limit_bytes)],
+                [*command, "--memory-limit-bytes", str(memory_limit_bytes), "--checker", checker],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._messages,
@@ -99,7 +110,9 @@ class WorkerProcess:
                 "to see why"
             ) from error
 
-    def compare(self, golds: tuple[str, ...], answer: str, timeout_seconds: float) -> Outcome:
+    def compare(
+        self, golds: tuple[str, ...], answer: str, policy: Policy, timeout_seconds: float
+    ) -> Outcome:
         """Ask for one comparison.
 
         Raises:
@@ -107,7 +120,12 @@ class WorkerProcess:
             WorkerDiedError: it was killed or crashed.
         """
         # Twice the time: its own alarm is for the case that this process isn't there to kill it.
-        request = {"golds": golds, "answer": answer, "limit_seconds": 2 * timeout_seconds + 1}
+        request = {
+            "golds": golds,
+            "answer": answer,
+            "policy": _changes(policy),
+            "limit_seconds": 2 * timeout_seconds + 1,
+        }
         line = self._exchange(json.dumps(request).encode("ascii") + b"\n", timeout_seconds)
         try:
             reply = json.loads(line)
@@ -119,6 +137,8 @@ class WorkerProcess:
             method=reply["method"],
             reason=reply["reason"],
             num_milliseconds=reply["num_milliseconds"],
+            gold_read=reply["gold_read"],
+            answer_read=reply["answer_read"],
         )
 
     def kill(self) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections import OrderedDict, deque
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from evalharness.checking.equivalence import canonical, equal_text, shorten
+from evalharness.checking.checkers import DEFAULT_CHECKER, open_checker
+from evalharness.checking.equivalence import Equivalence, shorten
 from evalharness.checking.extract import Extraction, extract, extract_leniently
+from evalharness.checking.policy import Policy
 from evalharness.checking.process import (
     CheckerError,
     Outcome,
@@ -25,6 +27,18 @@ from evalharness.records import Judgement, Status
 _MOST_WORKERS = 8
 _MOST_REMEMBERED = 100_000
 _LONGEST_REMEMBERED = 10_000
+_DEFAULT_POLICY = Policy()
+
+
+_Key = tuple[tuple[str, ...], str, Policy]
+"""Golds, answer and policy: all that a comparison depends on."""
+
+
+class _Task(NamedTuple):
+    """One comparison; everybody who waits for it waits for its future."""
+
+    key: _Key
+    future: Future[Outcome]
 
 
 class _Readings(NamedTuple):
@@ -32,22 +46,13 @@ class _Readings(NamedTuple):
 
     strict: Extraction
     lenient: Extraction
-
-
-@dataclass(slots=True, kw_only=True)
-class _Task:
-    """One comparison and everybody who waits for it."""
-
-    golds: tuple[str, ...]
-    answer: str
-    waiting: list[tuple[Future[Judgement], _Readings]] = field(default_factory=list)
-    outcome: Outcome | None = None
+    policy: Policy
 
 
 class CheckerPool:
-    """Judges responses: extraction and exact text here, mathematics in worker processes.
+    """Judges responses: extraction and the cheap stages here, mathematics in worker processes.
 
-    Safe to use from many threads. Equal (golds, answer) pairs are computed once. Workers start
+    Safe to use from many threads. Equal (golds, answer, policy) are computed once. Workers start
     when they are first needed, and none outlives `close` or this process. Don't carry a pool over
     a fork.
     """
@@ -56,14 +61,17 @@ class CheckerPool:
         self,
         *,
         num_workers: int | None = None,
-        timeout_seconds: float = 5.0,
+        timeout_seconds: float = 2.0,
         memory_limit_bytes: int = 2 << 30,
+        checker: str = DEFAULT_CHECKER,
     ) -> None:
         """Set the limits of one comparison; `num_workers` None is one a core, at most 8.
 
         Raises:
-            InputError: a limit isn't positive.
+            InputError: a limit isn't positive, or there is no such checker.
         """
+        self._cheap = open_checker(checker).cheap
+        self.checker = checker
         if num_workers is None:
             num_workers = min(os.cpu_count() or 1, _MOST_WORKERS)
         if num_workers < 1 or not timeout_seconds > 0 or memory_limit_bytes < 1:
@@ -76,7 +84,7 @@ class CheckerPool:
         self.memory_limit_bytes = memory_limit_bytes
         self._changed = threading.Condition()
         self._queue: deque[_Task] = deque()
-        self._tasks: OrderedDict[tuple[tuple[str, ...], str], _Task] = OrderedDict()
+        self._outcomes: OrderedDict[_Key, Future[Outcome]] = OrderedDict()
         self._threads: list[threading.Thread] = []
         self._processes: set[WorkerProcess] = set()
         self._num_idle = 0
@@ -95,7 +103,11 @@ class CheckerPool:
         self.close(wait=error is None)
 
     def submit(
-        self, response: str, golds: tuple[str, ...], answer_format: tuple[str, ...]
+        self,
+        response: str,
+        golds: tuple[str, ...],
+        answer_format: tuple[str, ...],
+        policy: Policy = _DEFAULT_POLICY,
     ) -> Future[Judgement]:
         """The judgement to come on `response`; the future never raises because of its content.
 
@@ -105,27 +117,39 @@ class CheckerPool:
         """
         future: Future[Judgement] = Future()
         strict = extract(response, answer_format)
-        found = _Readings(strict, extract_leniently(response, strict))
-        outcome = _judge_without_mathematics(golds, found.lenient)
-        if outcome is not None:
-            future.set_result(_judgement(found, outcome))
+        found = _Readings(strict, extract_leniently(response, strict), policy)
+        if not golds or found.lenient.answer is None:
+            why = strict.note if golds else "the problem has no accepted answer"
+            status: Status = "no_answer" if golds else "error"
+            future.set_result(_judgement(found, _failure(status, golds, why)))
             return future
-        answer = found.lenient.answer or ""
+        comparison = self.compare(golds, found.lenient.answer, policy)
+        comparison.add_done_callback(lambda done: _pass_on(done, found, future))
+        return future
+
+    def compare(self, golds: tuple[str, ...], answer: str, policy: Policy) -> Future[Outcome]:
+        """The outcome to come of one comparison; all who ask the same get the same future.
+
+        Raises:
+            CheckerError: the pool is closed. The future raises it where no worker can start.
+        """
+        key = (golds, answer, policy)
+        known = self._known(key)
+        if known is not None:
+            return known
+        cheap = self._cheap(*key)
+        future: Future[Outcome] = Future()
+        if cheap is not None:
+            future.set_result(_outcome(cheap))
         with self._changed:
-            if self._is_closed:
-                raise CheckerError("the checker pool is closed: open a new one")
-            key = (golds, answer)
-            task = self._tasks.get(key)
-            if task is not None and task.outcome is not None:
-                future.set_result(_judgement(found, task.outcome))
-                return future
-            if task is None:
-                task = _Task(golds=golds, answer=answer)
-                self._remember(key, task)
-                self._queue.append(task)
+            known = self._known(key)
+            if known is not None:
+                return known
+            self._remember(key, future)
+            if cheap is None:
+                self._queue.append(_Task(key, future))
                 self._start_thread_if_needed()
                 self._changed.notify()
-            task.waiting.append((future, found))
         return future
 
     def close(self, *, wait: bool = True) -> None:
@@ -145,18 +169,23 @@ class CheckerPool:
                     process.kill()
             self._changed.notify_all()
         for task in cancelled:
-            for future, _ in task.waiting:
-                future.cancel()
+            task.future.cancel()
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join()
 
-    def _remember(self, key: tuple[tuple[str, ...], str], task: _Task) -> None:
-        if len(task.answer) > _LONGEST_REMEMBERED:
+    def _known(self, key: _Key) -> Future[Outcome] | None:
+        with self._changed:
+            if self._is_closed:
+                raise CheckerError("the checker pool is closed: open a new one")
+            return self._outcomes.get(key)
+
+    def _remember(self, key: _Key, future: Future[Outcome]) -> None:
+        if len(key[1]) > _LONGEST_REMEMBERED:
             return
-        self._tasks[key] = task
-        while len(self._tasks) > _MOST_REMEMBERED:
-            self._tasks.popitem(last=False)
+        self._outcomes[key] = future
+        while len(self._outcomes) > _MOST_REMEMBERED:
+            self._outcomes.popitem(last=False)
 
     def _start_thread_if_needed(self) -> None:
         if len(self._queue) > self._num_idle and len(self._threads) < self.num_workers:
@@ -190,28 +219,29 @@ class CheckerPool:
         self, process: WorkerProcess | None, task: _Task
     ) -> tuple[WorkerProcess | None, Outcome]:
         """The outcome, and the worker that is still good for the next task."""
-        shown = shorten(task.answer)
+        golds, answer, policy = task.key
+        shown = shorten(answer)
         deaths: list[str] = []
         while len(deaths) < 2 and not self._is_cancelled:
             if process is None:
                 process = self._new_process()
             try:
-                return process, process.compare(task.golds, task.answer, self.timeout_seconds)
+                return process, process.compare(golds, answer, policy, self.timeout_seconds)
             except TimedOutError:
                 self._retire(process)
                 reason = f"comparing answer {shown} took more than {self.timeout_seconds:g} s"
-                return None, _failure("timeout", task.golds, reason, self.timeout_seconds)
+                return None, _failure("timeout", golds, reason, self.timeout_seconds)
             except WorkerDiedError as error:
                 self._retire(process)
                 process = None
                 deaths.append(str(error))
         if self._is_cancelled:
-            return None, _failure("error", task.golds, "the checker pool was closed")
+            return None, _failure("error", golds, "the checker pool was closed")
         reason = f"the worker died twice comparing answer {shown}: {' and '.join(deaths)}"
-        return None, _failure("error", task.golds, reason)
+        return None, _failure("error", golds, reason)
 
     def _new_process(self) -> WorkerProcess:
-        process = WorkerProcess(memory_limit_bytes=self.memory_limit_bytes)
+        process = WorkerProcess(memory_limit_bytes=self.memory_limit_bytes, checker=self.checker)
         with self._changed:
             self._processes.add(process)
             if self._is_cancelled:
@@ -229,43 +259,44 @@ class CheckerPool:
             self._processes.discard(process)
 
     def _finish(self, task: _Task, outcome: Outcome) -> None:
-        with self._changed:
-            task.outcome = outcome
-            waiting, task.waiting = task.waiting, []
-            if outcome.status == "error" and outcome.method is None:
-                self._forget(task)
-        for future, found in waiting:
-            if future.set_running_or_notify_cancel():
-                future.set_result(_judgement(found, outcome))
+        if outcome.status == "error" and outcome.method is None:
+            self._forget(task)
+        if task.future.set_running_or_notify_cancel():
+            task.future.set_result(outcome)
 
     def _fail(self, task: _Task, error: Exception) -> None:
-        with self._changed:
-            self._forget(task)
-            waiting, task.waiting = task.waiting, []
-        for future, _ in waiting:
-            if future.set_running_or_notify_cancel():
-                future.set_exception(error)
+        self._forget(task)
+        if task.future.set_running_or_notify_cancel():
+            task.future.set_exception(error)
 
     def _forget(self, task: _Task) -> None:
         """A worker's death may not repeat, so it isn't remembered."""
-        key = (task.golds, task.answer)
-        if self._tasks.get(key) is task:
-            del self._tasks[key]
+        with self._changed:
+            if self._outcomes.get(task.key) is task.future:
+                del self._outcomes[task.key]
 
 
-def _judge_without_mathematics(golds: tuple[str, ...], found: Extraction) -> Outcome | None:
-    """The outcome where no worker is needed: no answer, nothing to compare, or the gold's text."""
-    if not golds:
-        return _failure("error", golds, "the problem has no accepted answer")
-    if found.answer is None:
-        return _failure("no_answer", golds, found.note)
-    if not canonical(found.answer):
-        return _failure("no_answer", golds, "the answer is empty")
-    same = equal_text(golds, found.answer)
-    if same is None:
-        return None
+def _pass_on(done: Future[Outcome], found: _Readings, future: Future[Judgement]) -> None:
+    if done.cancelled():
+        future.cancel()
+    if not future.set_running_or_notify_cancel():
+        return
+    error = done.exception()
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(_judgement(found, done.result()))
+
+
+def _outcome(cheap: Equivalence) -> Outcome:
     return Outcome(
-        status="correct", gold=same.gold, method=same.method, reason=same.reason, num_milliseconds=0
+        status=cheap.status,
+        gold=cheap.gold,
+        method=cheap.method,
+        reason=cheap.reason,
+        num_milliseconds=0,
+        gold_read=getattr(cheap, "gold_read", None),
+        answer_read=getattr(cheap, "answer_read", None),
     )
 
 
@@ -281,7 +312,7 @@ def _failure(status: Status, golds: tuple[str, ...], reason: str, seconds: float
 
 def _judgement(found: _Readings, outcome: Outcome) -> Judgement:
     """The verdict on both readings; `outcome` is of the lenient one, which has the only answer."""
-    strict, lenient = found
+    strict, lenient, policy = found
     status, method, reason = outcome.status, outcome.method, outcome.reason
     if strict.answer is None and lenient.answer is not None:
         status, method, reason = "no_answer", None, strict.note
@@ -298,7 +329,13 @@ def _judgement(found: _Readings, outcome: Outcome) -> Judgement:
         note=strict.note,
         start=None if strict.answer is None else strict.start,
         end=None if strict.answer is None else strict.end,
+        gold_read=outcome.gold_read,
+        answer_read=outcome.answer_read,
+        policy=_described(policy),
         lenient_status=outcome.status,
         lenient_extracted=lenient.answer,
         lenient_extraction=lenient.rule,
     )
+
+
+_described = functools.lru_cache(maxsize=1024)(str)
