@@ -14,9 +14,9 @@ from evalharness.checking.expressions import (
     substitute,
     walk,
 )
+from evalharness.checking.forms import as_set
 from evalharness.checking.policy import Policy
 from evalharness.checking.quantities import Effort, renamed, same_expression, same_quantity
-from evalharness.checking.reading import as_set
 from evalharness.checking.values import (
     INFINITY,
     Interval,
