@@ -10,7 +10,7 @@ from typing import Any
 
 from evalharness.checking.expressions import Expression, Number, Symbol
 
-MAX_EXPONENT = 20_000
+MAX_EXPONENT = 100_000_000
 """Of two: larger values aren't computed."""
 MAX_TERMS = 5_000
 """Of a sum or a product."""
@@ -146,6 +146,7 @@ def _functions() -> dict[str, Callable[..., Value]]:
         "degrees": lambda x: x * mpmath.pi / 180,
         "log": lambda base, x: mpmath.log(x) / mpmath.log(base),
         "ln": mpmath.log,
+        "logarithm": mpmath.log,
         "log10": lambda x: mpmath.log(x) / mpmath.log(10),
         "floor": lambda x: mpmath.floor(_real(x)),
         "ceil": lambda x: mpmath.ceil(_real(x)),
@@ -185,7 +186,7 @@ def _power(base: Value, exponent: Value) -> Value:
         if not is_real(exponent) or exponent.real <= 0:
             raise UndefinedError("a power of zero")
         return base * 0
-    if abs(magnitude(base)) * _bound(exponent) > MAX_EXPONENT * 4 or _bound(exponent) > 10**7:
+    if abs(magnitude(base)) * _bound(exponent) > MAX_EXPONENT * 4 or _bound(exponent) > 10**9:
         raise UndefinedError("a power out of range")
     return base**exponent
 

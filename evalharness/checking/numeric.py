@@ -22,6 +22,8 @@ BITS = 200
 """Of precision, 60 decimal digits."""
 AGREEMENT = 2.0**-130
 """The relative difference that rounding may leave, 1e-39."""
+MAX_BITS = 20_000
+"""Of precision, to tell large numbers apart."""
 NUM_POINTS = 6
 MAX_ATTEMPTS = 40
 SEED = 20_240_229
@@ -69,6 +71,8 @@ def _same_constants(left: Expression, right: Expression, tolerance: float) -> bo
     size = max(magnitude(value) for value in values)
     if size < BITS - 80 or tolerance:
         return True
+    if size > MAX_BITS:
+        return None
     with mpmath.workprec(size + 100):
         try:
             values = evaluate(left, {}), evaluate(right, {})
@@ -83,7 +87,7 @@ def _same_functions(
 ) -> bool | None:
     plan = _plan(left, right, names)
     generator = random.Random(SEED)
-    num_real = num_complex = num_complex_different = 0
+    num_real = num_complex = num_complex_different = num_mixed = 0
     for attempt in range(plan.num_attempts):
         point = _point(generator, plan, attempt)
         try:
@@ -99,13 +103,16 @@ def _same_functions(
             num_complex += 1
         elif not any(is_real(value) for value in values):
             num_complex_different += 1
+        else:
+            num_mixed += 1
         if num_real >= plan.num_points:
             return True
         if not num_real and num_complex >= plan.num_points and not num_complex_different:
             return True
     if num_real >= 3:
         return True
-    return False if num_complex_different else None
+    is_never_equal = not num_real and not num_complex and num_mixed >= plan.num_points
+    return False if num_complex_different or is_never_equal else None
 
 
 class _Plan(NamedTuple):

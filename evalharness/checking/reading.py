@@ -24,7 +24,7 @@ _TEMPERATURE = re.compile(
 )
 _THOUSANDS = re.compile(r"\d,\d{3}(?!\d)")
 _MAYBE_SCIENTIFIC = re.compile(r"(?<![\d.])\d+e[-+]\d", re.IGNORECASE)
-_SHORT_RUN = re.compile(r"(?<![A-Za-z\\{])[A-Za-z]{3,4}(?![A-Za-z}])")
+_SHORT_RUN = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{3,4}(?![A-Za-z])")
 _DECIMAL_COMMA = re.compile(r"-? ?\d+,\d+")
 
 

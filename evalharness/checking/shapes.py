@@ -163,6 +163,8 @@ def _read_relation(tokens: list[Token], state: State) -> Value | None:
     if not sides[-1]:
         raise UnreadableError("a relation without a right side")
     if len(cuts) > 1 and set(operators) == {"="}:
+        if any(token.kind == "number" or token.text in "+-" for token in sides[0]):
+            return read_value(sides[-1], state.deeper())  # a calculation up to its result
         sides = [sides[0], sides[-1]]
         operators = ["="]
     if len(operators) != 1:

@@ -46,6 +46,7 @@ def to_sympy(expression: Expression) -> Any:
     functions = {
         "+": sympy.Add, "*": sympy.Mul, "/": lambda a, b: a / b, "neg": lambda x: -x,
         "abs": sympy.Abs, "floor": sympy.floor, "ceil": sympy.ceiling, "ln": sympy.log,
+        "logarithm": sympy.log,
         "log": lambda base, x: sympy.log(x) / sympy.log(base), "percent": lambda x: x / 100,
         "log10": lambda x: sympy.log(x) / sympy.log(10), "sin": sympy.sin, "cos": sympy.cos,
         "tan": sympy.tan, "cot": sympy.cot, "sec": sympy.sec, "csc": sympy.csc,
