@@ -8,17 +8,18 @@ can take long on hostile text, so `workers` calls them in a process that can be 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 from evalharness.checking.policy import Policy
 from evalharness.checking.quantities import Effort
-from evalharness.checking.reading import expanded_signs, read
+from evalharness.checking.reading import read
 from evalharness.checking.structure import same_value
 from evalharness.checking.text import canonical, shorten
 from evalharness.checking.tokens import UnreadableError
-from evalharness.checking.values import Value, describe
+from evalharness.checking.values import Reading, describe
 
 __all__ = [
     "Equivalence",
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 DEFAULT_POLICY = Policy()
+
+_DIGITS = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,8 +156,9 @@ def read_gold(gold: str, policy: Policy = DEFAULT_POLICY) -> GoldReading:
         return GoldReading(
             is_readable=False, is_equal_to_itself=False, read_as=None, reason=readings
         )
-    shown = shorten(describe(readings[0]), 200)
-    is_equal = same_value(readings[0], readings[0], policy, Effort(is_cheap=False)) is True
+    value = readings[0].value
+    shown = shorten(describe(value), 200)
+    is_equal = same_value(value, value, policy, Effort(is_cheap=False)) is True
     reason = "" if is_equal else "what was read in it can't be compared with itself"
     return GoldReading(is_readable=True, is_equal_to_itself=is_equal, read_as=shown, reason=reason)
 
@@ -179,10 +183,10 @@ def _best_of(golds: tuple[str, ...], results: list[Equivalence]) -> Equivalence:
 
 
 @lru_cache(maxsize=8192)
-def _read(text: str) -> tuple[Value, ...] | str:
+def _read(text: str) -> tuple[Reading, ...] | str:
     """The readings of the text, or why there is none."""
     try:
-        return tuple(expanded_signs(value) for value in read(text))
+        return read(text)
     except UnreadableError as error:
         return str(error)
 
@@ -200,12 +204,14 @@ def _compare(gold: str, answer: str, policy: Policy, effort: Effort) -> Equivale
             method=None,
             reason=reason,
             gold=gold,
-            gold_read=shorten(describe(golds[0])),
+            gold_read=shorten(describe(golds[0].value)),
         )
     results = []
     for left in golds:
         for right in answers:
-            result = same_value(left, right, policy, effort)
+            result = same_value(left.value, right.value, policy, effort)
+            if result and not _same_clauses(left.clause, right.clause):
+                result = None
             if result:
                 return _verdict(True, gold, answer, left, right, effort)
             results.append(result)
@@ -213,8 +219,14 @@ def _compare(gold: str, answer: str, policy: Policy, effort: Effort) -> Equivale
     return _verdict(decided, gold, answer, golds[0], answers[0], effort)
 
 
+def _same_clauses(gold: str, answer: str) -> bool:
+    """Whether two conditions may agree: not where both name numbers, and different ones."""
+    numbers = sorted(_DIGITS.findall(gold)), sorted(_DIGITS.findall(answer))
+    return not numbers[0] or not numbers[1] or numbers[0] == numbers[1]
+
+
 def _verdict(
-    result: bool | None, gold: str, answer: str, left: Value, right: Value, effort: Effort
+    result: bool | None, gold: str, answer: str, left: Reading, right: Reading, effort: Effort
 ) -> Equivalence:
     shown = f"gold {shorten(gold)} and answer {shorten(answer)}"
     status: Literal["correct", "incorrect", "unparsed"]
@@ -229,6 +241,6 @@ def _verdict(
         method=None if result is None else effort.method,
         reason=reason,
         gold=gold,
-        gold_read=shorten(describe(left)),
-        answer_read=shorten(describe(right)),
+        gold_read=shorten(describe(left.value)),
+        answer_read=shorten(describe(right.value)),
     )

@@ -37,8 +37,9 @@ class Symbol:
 class Call:
     """An operation or a function over its arguments.
 
-    Heads: `+ * / ^ neg ! root(n, x) abs floor ceil binom percent degrees`, the functions of
-    `tokens.FUNCTIONS`, `log(base, x)`, `sum/prod/int/lim`, and `apply:f` for an unknown function f.
+    Heads: `+ * / ^ neg ! root(n, x) abs floor ceil binom percent degrees based(digits, base)`, the
+    functions of `tokens.FUNCTIONS`, `log(base, x)`, `logarithm(x)` without a stated base,
+    `sum/prod/lim`, `marked:'` for primes, and `apply:f` for an unknown function f.
     """
 
     head: str
@@ -97,6 +98,8 @@ def exact(expression: Expression) -> Fraction | None:
         return expression.value
     if isinstance(expression, Symbol):
         return None
+    if expression.head == "based":
+        return _exact_based(*expression.args)
     values = []
     for argument in expression.args:
         value = exact(argument)
@@ -104,6 +107,16 @@ def exact(expression: Expression) -> Fraction | None:
             return None
         values.append(value)
     return _exact_call(expression.head, values)
+
+
+def _exact_based(digits: Expression, base: Expression) -> Fraction | None:
+    if not isinstance(digits, Symbol) or not isinstance(base, Number) or len(digits.name) > 1000:
+        return None
+    if base.value.denominator != 1 or not 2 <= base.value <= 36:
+        return None
+    if not digits.name.isalnum() or any(int(c, 36) >= base.value for c in digits.name):
+        return None
+    return Fraction(int(digits.name, int(base.value)))
 
 
 def _exact_call(head: str, values: list[Fraction]) -> Fraction | None:

@@ -224,6 +224,8 @@ class _Parser:
             group = self._group_tokens()
             if [t.text for t in group] == ["circ"]:
                 return Call("degrees", (base,))
+            if "".join(t.text for t in group) in ("st", "nd", "rd", "th"):
+                return base  # an ordinal is its number
             if group and all(t.text == "'" for t in group):
                 for _ in group:
                     base = _primed(base)
@@ -321,9 +323,16 @@ class _Parser:
             self.position += 1
             primes += "'"
         name += primes
-        if name[0] in _APPLIED and self.text == "(":
+        if self.text == "(" and (name[0] in _APPLIED or self._holds_a_number()):
             return Call(f"apply:{name}", self._arguments(depth))
         return Symbol(name)
+
+    def _holds_a_number(self) -> bool:
+        """Whether a bracket with nothing but a number follows: `I(0)` is a value of I."""
+        following = self.tokens[self.position + 1 : self.position + 3]
+        return [token.kind for token in following] == ["number", "operator"] and (
+            following[1].text == ")"
+        )
 
     def _subscript(self) -> str:
         if self.text == "{":
@@ -504,7 +513,7 @@ def _applied(
         if base is not None:
             value = Call("log", (base, args[0]))
         else:
-            value = Call({"lg": "log10"}.get(name, name), args)
+            value = Call({"lg": "log10", "log": "logarithm"}.get(name, name), args)
     elif name == "exp":
         value = Call("^", (Symbol("e"), args[0]))
     else:

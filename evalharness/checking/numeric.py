@@ -6,38 +6,27 @@ point where they differ is a proof, agreement at all of them to 40 digits is as 
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import Any
+from typing import NamedTuple
 
-from evalharness.checking.expressions import (
-    Call,
-    Expression,
-    Number,
-    Symbol,
-    free_symbols,
-    walk,
+from evalharness.checking.evaluation import (
+    UndefinedError,
+    Value,
+    evaluate,
+    is_real,
+    magnitude,
 )
+from evalharness.checking.expressions import Call, Expression, Number, free_symbols, walk
 
 BITS = 200
 """Of precision, 60 decimal digits."""
 AGREEMENT = 2.0**-130
 """The relative difference that rounding may leave, 1e-39."""
-MAX_EXPONENT = 20_000
-"""Of two: larger values aren't computed."""
+MAX_BITS = 20_000
+"""Of precision, to tell large numbers apart."""
 NUM_POINTS = 6
 MAX_ATTEMPTS = 40
-MAX_TERMS = 500
 SEED = 20_240_229
-
-Value = Any
-"""An mpmath real or complex number."""
-
-
-class UndefinedError(ValueError):
-    """The expression has no value at this point, or none that is cheap to compute."""
 
 
 def same_values(
@@ -79,9 +68,11 @@ def _same_constants(left: Expression, right: Expression, tolerance: float) -> bo
     if not close(*values, tolerance):
         return False
     # Integers far above 2^BITS agree in their leading digits without being equal.
-    size = max(_magnitude(value) for value in values)
+    size = max(magnitude(value) for value in values)
     if size < BITS - 80 or tolerance:
         return True
+    if size > MAX_BITS:
+        return None
     with mpmath.workprec(size + 100):
         try:
             values = evaluate(left, {}), evaluate(right, {})
@@ -94,44 +85,85 @@ def _same_constants(left: Expression, right: Expression, tolerance: float) -> bo
 def _same_functions(
     left: Expression, right: Expression, names: list[str], tolerance: float
 ) -> bool | None:
+    plan = _plan(left, right, names)
     generator = random.Random(SEED)
-    num_real = num_complex = num_positive = 0
-    for attempt in range(MAX_ATTEMPTS):
-        point = _point(generator, names, attempt)
+    num_real = num_complex = num_complex_different = num_mixed = 0
+    for attempt in range(plan.num_attempts):
+        point = _point(generator, plan, attempt)
         try:
             values = evaluate(left, point), evaluate(right, point)
         except UndefinedError:
             continue
-        is_real = all(_is_real(value) for value in values)
         agrees = close(*values, tolerance)
-        if is_real:
+        if all(is_real(value) for value in values):
             if not agrees:
                 return False
             num_real += 1
-            num_positive += attempt % 2 == 0
         elif agrees:
             num_complex += 1
-        elif all(not _is_real(value) for value in values):
-            num_complex = -MAX_ATTEMPTS * 2 if not num_real else num_complex
-        if num_real >= NUM_POINTS or (not num_real and num_complex >= NUM_POINTS):
+        elif not any(is_real(value) for value in values):
+            num_complex_different += 1
+        else:
+            num_mixed += 1
+        if num_real >= plan.num_points:
+            return True
+        if not num_real and num_complex >= plan.num_points and not num_complex_different:
             return True
     if num_real >= 3:
         return True
-    if num_complex < 0:
-        return False
-    return None
+    is_never_equal = not num_real and not num_complex and num_mixed >= plan.num_points
+    return False if num_complex_different or is_never_equal else None
 
 
-def _point(generator: random.Random, names: list[str], attempt: int) -> dict[str, Value]:
+class _Plan(NamedTuple):
+    """Where to compare two functions."""
+
+    names: list[str]
+    whole: frozenset[str]
+    """Names that stand for whole numbers here."""
+    largest: int
+    """Of the whole numbers."""
+    num_points: int
+    num_attempts: int
+
+
+_WHOLE_NAMES = frozenset("nmkNMKijpqrlt")
+"""By convention whole numbers where a floor, a factorial, a sum or (-1)^n says so."""
+_STEPS = frozenset(["floor", "ceil", "mod"])
+_COUNTS = frozenset(["!", "binom", "sum", "prod"])
+
+
+def _plan(left: Expression, right: Expression, names: list[str]) -> _Plan:
+    """Whole names at whole numbers only; many of them where steps may hide a difference."""
+    whole: frozenset[str] = frozenset()
+    heads = set()
+    for part in (*walk(left), *walk(right)):
+        if not isinstance(part, Call):
+            continue
+        heads.add(part.head)
+        is_sign = part.head == "^" and isinstance(part.args[0], Number) and part.args[0].value < 0
+        if part.head in _STEPS | _COUNTS or is_sign:
+            whole |= free_symbols(part) & _WHOLE_NAMES
+    has_steps = bool(heads & _STEPS)
+    return _Plan(
+        names=names,
+        whole=whole,
+        largest=60 if has_steps else 12,
+        num_points=40 if has_steps else NUM_POINTS,
+        num_attempts=160 if has_steps else MAX_ATTEMPTS,
+    )
+
+
+def _point(generator: random.Random, plan: _Plan, attempt: int) -> dict[str, Value]:
     """Positive, mixed, small and whole values in turn."""
     import mpmath
 
     kinds = ("positive", "mixed", "unit", "whole", "mixed", "large")
     kind = kinds[attempt % len(kinds)]
     point = {}
-    for name in names:
-        if kind == "whole" or (name in _WHOLE_NAMES and attempt % 2 == 0):
-            value = mpmath.mpf(generator.randint(1, 12))
+    for name in plan.names:
+        if kind == "whole" or name in plan.whole:
+            value = mpmath.mpf(generator.randint(1, plan.largest))
         elif kind == "unit":
             value = mpmath.mpf(generator.random())
         elif kind == "large":
@@ -142,10 +174,6 @@ def _point(generator: random.Random, names: list[str], attempt: int) -> dict[str
                 value = -value
         point[name] = value
     return point
-
-
-_WHOLE_NAMES = frozenset("nmkN")
-"""By convention whole numbers, so that sums and factorials have values."""
 
 
 def close(left: Value, right: Value, relative_tolerance: float = 0.0) -> bool:
@@ -164,202 +192,6 @@ def close(left: Value, right: Value, relative_tolerance: float = 0.0) -> bool:
     )
 
 
-def _is_real(value: Value) -> bool:
-    import mpmath
-
-    if isinstance(value, mpmath.mpc):
-        return bool(abs(value.imag) <= mpmath.ldexp(abs(value), -120))
-    return True
-
-
-def _magnitude(value: Value) -> int:
-    """The exponent of two, roughly."""
-    import mpmath
-
-    size = mpmath.mag(value)
-    return int(size) if mpmath.isfinite(size) else -MAX_EXPONENT
-
-
-def evaluate(expression: Expression, point: Mapping[str, Value]) -> Value:
-    """The value at a point, in the working precision of mpmath.
-
-    Raises:
-        UndefinedError: there is none, or it would be costly.
-    """
-    try:
-        value = _evaluate(expression, point)
-    except (ZeroDivisionError, OverflowError, TypeError, ValueError) as error:
-        if isinstance(error, UndefinedError):
-            raise
-        raise UndefinedError(str(error)) from error
-    except NotImplementedError as error:
-        raise UndefinedError(str(error)) from error
-    return value
-
-
-def _checked(value: Value) -> Value:
-    import mpmath
-
-    if not mpmath.isfinite(value):
-        raise UndefinedError("an infinite value")
-    if value and abs(_magnitude(value)) > MAX_EXPONENT:
-        raise UndefinedError("a value out of range")
-    return value
-
-
-def _evaluate(expression: Expression, point: Mapping[str, Value]) -> Value:
-    import mpmath
-
-    if isinstance(expression, Number):
-        number = expression.value
-        return mpmath.mpf(number.numerator) / number.denominator
-    if isinstance(expression, Symbol):
-        if expression.name in point:
-            return point[expression.name]
-        constants = {"pi": mpmath.pi, "e": mpmath.e, "i": mpmath.j}
-        if expression.name in constants:
-            return +constants[expression.name]
-        raise UndefinedError(f"{expression.name} has no value")
-    head, args = expression.head, expression.args
-    if head in ("sum", "prod"):
-        return _series(head, args, point)
-    values = [_evaluate(argument, point) for argument in args]
-    function = _functions().get(head)
-    if function is not None:
-        return _checked(function(*values))
-    if head.startswith("apply:"):
-        return _unknown(head, values)
-    raise UndefinedError(f"{head} has no value")
-
-
-def _series(head: str, args: tuple[Expression, ...], point: Mapping[str, Value]) -> Value:
-    import mpmath
-
-    variable, low, high, body = args
-    if not isinstance(variable, Symbol):
-        raise UndefinedError("a sum over an expression")
-    bounds = [_evaluate(bound, point) for bound in (low, high)]
-    if not all(_is_real(bound) and bound == mpmath.floor(bound.real) for bound in bounds):
-        raise UndefinedError("bounds that aren't integers")
-    start, stop = (int(bound.real) for bound in bounds)
-    if stop - start > MAX_TERMS:
-        raise UndefinedError("too many terms")
-    value = mpmath.mpf(head == "prod")
-    for index in range(start, stop + 1):
-        term = _evaluate(body, {**point, variable.name: mpmath.mpf(index)})
-        value = value + term if head == "sum" else value * term
-    return _checked(value)
-
-
-def _unknown(head: str, values: list[Value]) -> Value:
-    """An unknown function: a value of its own for every argument, the same for equal ones."""
-    import mpmath
-
-    parts = [mpmath.nstr(value, 25) for value in values]
-    return mpmath.mpf(random.Random(f"{head}({','.join(parts)})").uniform(0.5, 3))
-
-
-@lru_cache(maxsize=1)
-def _functions() -> dict[str, Callable[..., Value]]:
-    import mpmath
-
-    def inverse(function: Callable[..., Value]) -> Callable[..., Value]:
-        return lambda x: function(1 / x)
-
-    direct = {
-        "sin": mpmath.sin, "cos": mpmath.cos, "tan": mpmath.tan, "cot": mpmath.cot,
-        "sec": mpmath.sec, "csc": mpmath.csc, "sinh": mpmath.sinh, "cosh": mpmath.cosh,
-        "tanh": mpmath.tanh, "coth": mpmath.coth, "arcsin": mpmath.asin, "arccos": mpmath.acos,
-        "arctan": mpmath.atan, "arccot": mpmath.acot, "arcsec": mpmath.asec, "arccsc": mpmath.acsc,
-        "arsinh": mpmath.asinh, "arcosh": mpmath.acosh, "artanh": mpmath.atanh, "erf": mpmath.erf,
-    }  # fmt: skip
-    return {head: _limited(function) for head, function in direct.items()} | {
-        "+": lambda *values: sum(values[1:], values[0]),
-        "*": lambda *values: math.prod(values[1:], start=values[0]),
-        "/": lambda a, b: a / b,
-        "^": _power,
-        "neg": lambda x: -x,
-        "abs": abs,
-        "norm": abs,
-        "root": _root,
-        "percent": lambda x: x / 100,
-        "degrees": lambda x: x * mpmath.pi / 180,
-        "log": lambda base, x: mpmath.log(x) / mpmath.log(base),
-        "ln": mpmath.log,
-        "log10": lambda x: mpmath.log(x) / mpmath.log(10),
-        "floor": lambda x: mpmath.floor(_real(x)),
-        "ceil": lambda x: mpmath.ceil(_real(x)),
-        "max": lambda *values: max(map(_real, values)),
-        "min": lambda *values: min(map(_real, values)),
-        "!": _factorial,
-        "binom": lambda n, k: _factorial(n) / _factorial(k) / _factorial(n - k),
-        "sgn": mpmath.sign,
-        "Re": mpmath.re,
-        "Im": mpmath.im,
-        "arg": mpmath.arg,
-        "mod": lambda a, b: _real(a) - _real(b) * mpmath.floor(_real(a) / _real(b)),
-    }
-
-
-def _limited(function: Callable[..., Value]) -> Callable[..., Value]:
-    """Refuse arguments whose reduction by 2 pi costs more than it is worth."""
-
-    def call(x: Value) -> Value:
-        if x and _magnitude(x) > 1000:
-            raise UndefinedError("too large an argument")
-        return function(x)
-
-    return call
-
-
-def _real(value: Value) -> Value:
-    import mpmath
-
-    if not _is_real(value):
-        raise UndefinedError("not a real value")
-    return value.real if isinstance(value, mpmath.mpc) else value
-
-
-def _power(base: Value, exponent: Value) -> Value:
-    if base == 0:
-        if not _is_real(exponent) or exponent.real <= 0:
-            raise UndefinedError("a power of zero")
-        return base * 0
-    if abs(_magnitude(base)) * _bound(exponent) > MAX_EXPONENT * 4 or _bound(exponent) > 10**7:
-        raise UndefinedError("a power out of range")
-    return base**exponent
-
-
-def _bound(value: Value) -> float:
-    return math.inf if value and _magnitude(value) > 60 else float(abs(value))
-
-
-def _root(degree: Value, value: Value) -> Value:
-    import mpmath
-
-    whole = _real(degree)
-    if whole == 0:
-        raise UndefinedError("a root of degree zero")
-    if whole == mpmath.floor(whole) and int(whole) % 2 and _is_real(value) and value.real < 0:
-        return -_power(-value, 1 / degree)
-    return _power(value, 1 / degree) if whole != 2 else mpmath.sqrt(value)
-
-
-def _factorial(value: Value) -> Value:
-    import mpmath
-
-    if _bound(value) > 3000:
-        raise UndefinedError("too large a factorial")
-    if _is_real(value) and value.real < 0 and value.real == mpmath.floor(value.real):
-        raise UndefinedError("the factorial of a negative integer")
-    return mpmath.factorial(value)
-
-
-def has_unknown(expression: Expression) -> bool:
-    """Whether it holds a part that has no value, such as a limit."""
-    return any(isinstance(part, Call) and part.head in ("lim", "int") for part in walk(expression))
-
-
 def constant_ratio(left: Expression, right: Expression) -> float | None:
     """The constant that `left / right` is at every point; 0 where it isn't constant.
 
@@ -367,13 +199,13 @@ def constant_ratio(left: Expression, right: Expression) -> float | None:
     """
     import mpmath
 
-    names = sorted(free_symbols(left) | free_symbols(right))
+    plan = _plan(left, right, sorted(free_symbols(left) | free_symbols(right)))
     generator = random.Random(SEED)
     first: Value | None = None
     num_points = 0
     with mpmath.workprec(BITS):
         for attempt in range(MAX_ATTEMPTS):
-            point = _point(generator, names, attempt)
+            point = _point(generator, plan, attempt)
             try:
                 ratio = evaluate(Call("/", (left, right)), point)
             except UndefinedError:
@@ -385,6 +217,6 @@ def constant_ratio(left: Expression, right: Expression) -> float | None:
             num_points += 1
             if num_points >= NUM_POINTS:
                 break
-        if first is None or num_points < 3 or not _is_real(first):
+        if first is None or num_points < 3 or not is_real(first):
             return None
         return float(first.real)

@@ -88,6 +88,10 @@ def _readings(
         has = _has(gold, head), _has(answer, head)
         if choice == "either" and has[0] != has[1]:
             pairs += [(_without(left, head), _without(right, head)) for left, right in pairs]
+    if _has(gold, "logarithm") or _has(answer, "logarithm"):
+        pairs += [(_to_base_ten(left), _to_base_ten(right)) for left, right in pairs]
+    if policy.units == "ignore" and _has(gold, "marked:'") != _has(answer, "marked:'"):
+        pairs = [(_without(left, "marked:'"), _without(right, "marked:'")) for left, right in pairs]
     if _has(gold, "based") != _has(answer, "based") and policy.units == "ignore":
         pairs = [(_without_base(left), _without_base(right)) for left, right in pairs]
     return pairs
@@ -103,6 +107,14 @@ def _without(expression: Expression, head: str) -> Expression:
     if expression.head == head:
         return _without(expression.args[0], head)
     return Call(expression.head, tuple(_without(part, head) for part in expression.args))
+
+
+def _to_base_ten(expression: Expression) -> Expression:
+    """With every logarithm that states no base as one to base ten; at first it is natural."""
+    if not isinstance(expression, Call):
+        return expression
+    head = "log10" if expression.head == "logarithm" else expression.head
+    return Call(head, tuple(map(_to_base_ten, expression.args)))
 
 
 def _without_base(expression: Expression) -> Expression:

@@ -14,9 +14,9 @@ from evalharness.checking.expressions import (
     substitute,
     walk,
 )
+from evalharness.checking.forms import as_set
 from evalharness.checking.policy import Policy
 from evalharness.checking.quantities import Effort, renamed, same_expression, same_quantity
-from evalharness.checking.reading import as_set
 from evalharness.checking.values import (
     INFINITY,
     Interval,
@@ -394,6 +394,8 @@ def _names_only(expression: Expression) -> bool:
         return False
     if expression.head.startswith("apply:"):
         return True
+    if expression.head == "^":  # a superscript that isn't a number is part of a name
+        return all(isinstance(part, Symbol) for part in expression.args)
     return expression.head in ("*", "/", "abs") and all(map(_names_only, expression.args))
 
 

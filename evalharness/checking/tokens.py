@@ -95,6 +95,8 @@ class Options(NamedTuple):
     """`2e-1` is a fifth rather than 2e - 1."""
     products: bool = False
     """`xyz` is a product rather than a word."""
+    is_text: bool = False
+    """Set as text: letters side by side are a word."""
 
 
 DEFAULT = Options()
@@ -193,7 +195,7 @@ def _wrapped(name: str, content: str, is_spaced: bool, options: Options) -> list
     if not content:
         return []
     if name in ("boxed", "fbox", "underline", "ensuremath") or _MATHS_IN_TEXT.search(content):
-        inner = _cut(content, options)
+        inner = _cut(content, options._replace(is_text=name in _TEXT_WRAPPERS))
         if inner:
             inner[0] = inner[0]._replace(is_spaced=is_spaced or name in _TEXT_WRAPPERS)
         if name in _TEXT_WRAPPERS or name == "mathrm":
@@ -231,7 +233,7 @@ def _escaped(character: str, is_spaced: bool) -> Token:
         return Token("operator", "\\" + character, is_spaced)
     if character == "\\":
         return Token("command", "newline", is_spaced)
-    if character in "%&#_":
+    if character in "%&#_*":
         return Token("operator", character, is_spaced)
     if character == "|":
         return Token("command", "Vert", is_spaced)
@@ -253,6 +255,7 @@ def _letters(run: str, is_spaced: bool, before: list[Token], options: Options) -
     is_glued = follows in ("number", "symbol") and not is_spaced
     is_ordinal = is_glued and follows == "number" and run in ("st", "nd", "rd", "th")
     is_word = run.lower() in WORDS or is_ordinal or (follows == "number" and run in UNITS)
+    is_word = is_word or options.is_text
     if not is_word and len(run) > 2 and not is_glued:
         is_word = not (options.products and len(run) <= 4)
     if is_word or (is_spaced and follows == "word"):

@@ -68,6 +68,15 @@ class Words:
 
 Value = Quantity | Sequence | Interval | Union | Relation | Matrix | Words
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A value, and the clause that says where it holds ("for all x"); empty without one."""
+
+    value: Value
+    clause: str = ""
+
+
 INFINITY = Symbol("infty")
 
 
