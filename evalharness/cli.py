@@ -109,9 +109,9 @@ def _add_golds(parser: argparse.ArgumentParser) -> None:
 def _add_checker(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checker",
-        default="math-verify",
+        default="evalharness",
         metavar="NAME",
-        help="the checker (default: math-verify)",
+        help="evalharness (default), or math-verify to compare with",
     )
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from evalharness.benchmarks import Benchmark
     from evalharness.checking import Policy
 
+_MOST_SHOWN = 10
 DEMO_MAX_TOKENS = 256
 """Of the run that needs no arguments; every other run has the paper's 3000."""
 
@@ -68,6 +69,10 @@ def run_models(options: argparse.Namespace) -> int:
     folder = options.out or default_folder(plan)
     with RunProgress(quiet=options.quiet) as progress:
         progress.note(f"run folder: {folder}")
+        for benchmark in plan.benchmarks:
+            if not benchmark.verified:  # the shipped ones were audited when they were made
+                for line in _audit_lines(benchmark):
+                    progress.note(line)
         result = run(plan, folder, progress)
     _print_run(folder, result.verdicts, "json" if options.json else "terminal")
     if result.num_failed:
@@ -84,6 +89,20 @@ def _named_model(text: str) -> tuple[str, str]:
     if sign and name and place and "/" not in name:
         return name, place
     return text.rstrip("/") or text, text
+
+
+def _audit_lines(benchmark: Benchmark) -> list[str]:
+    """What is wrong with a benchmark's golds, for a person; empty where nothing is."""
+    from evalharness.checking.audit import audit_golds
+
+    found = audit_golds(benchmark.problems)
+    lines = [f"  {each.problem_id}: {each.gold}: {each.reason}" for each in found[:_MOST_SHOWN]]
+    if found:
+        what = f"{len(found)} golds of {benchmark.name} can't be compared with an answer:"
+        lines.insert(0, what)
+    if len(found) > _MOST_SHOWN:
+        lines.append(f"  and {len(found) - _MOST_SHOWN} more: evalharness benchmarks NAME --json")
+    return lines
 
 
 def _load_benchmark(name: str, options: argparse.Namespace) -> Benchmark:
@@ -217,6 +236,8 @@ def benchmarks(options: argparse.Namespace) -> int:
     problem = benchmark.problems[0]
     errata = [each for each in benchmark.problems if each.corrected_golds is not None]
     if options.json:
+        from evalharness.checking.audit import audit_golds
+
         _print_json(
             {
                 "name": benchmark.name,
@@ -225,13 +246,25 @@ def benchmarks(options: argparse.Namespace) -> int:
                 "source": benchmark.source,
                 "fingerprint": benchmark.fingerprint,
                 "verified": True,
+                "policy": benchmark.policies.general.to_table(),
+                "policy_rows": {
+                    row: policy.to_table() for row, policy in benchmark.policies.rows.items()
+                },
                 "errata": [dataclasses.asdict(each) for each in errata],
+                "gold_problems": [
+                    dataclasses.asdict(each) for each in audit_golds(benchmark.problems)
+                ],
             }
         )
         return 0
     _print(f"{benchmark.name}: {benchmark.title}, {len(benchmark.problems)} problems")
     _print(f"source:      {benchmark.source}")
     _print(f"fingerprint: {benchmark.fingerprint}")
+    _print(f"policy:      {str(benchmark.policies.general) or 'the default one'}")
+    for row, policy in benchmark.policies.rows.items():
+        _print(f"  row {row}: {policy}: {benchmark.policies.reasons[row]}")
+    problems = "\n".join(_audit_lines(benchmark))
+    _print(f"golds:       {problems or 'all read without loss, each equal to itself'}")
     _print(f"\n{problem.problem_id}:\n{problem.text}\ngold: {' or '.join(problem.golds)}")
     if errata:
         _print(f"\n{len(errata)} errata, applied with --golds corrected:")

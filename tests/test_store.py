@@ -59,7 +59,9 @@ def test_what_was_appended_is_read_back_from_jsonl_and_from_parquet(tmp_path: Pa
     assert list(pd.read_parquet(tmp_path / PARQUET)["problem_id"]) == ["own/0", "own/1", "own/1"]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None
+)
 @given(st.lists(st.text(), min_size=1, max_size=5))
 def test_any_text_survives_the_round_trip(tmp_path: Path, texts: list[str]) -> None:
     folder = tmp_path / str(len(list(tmp_path.iterdir())))

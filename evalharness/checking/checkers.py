@@ -10,11 +10,14 @@ from evalharness.checking.policy import Policy
 from evalharness.definitions import suggestion
 from evalharness.errors import InputError
 
-CHECKERS = ("math-verify",)
+CHECKERS = ("evalharness", "math-verify")
 DEFAULT_CHECKER = CHECKERS[0]
 
+_REVISION = 1
+"""Of ours: goes up with every change to extraction or equivalence that can change a verdict."""
+
 _MATH_VERIFY_LAYER = 1
-"""Goes up with every change to the layer over math-verify that can change a verdict."""
+"""The same for the layer over math-verify."""
 
 
 class Checker(NamedTuple):
@@ -33,9 +36,13 @@ def open_checker(name: str) -> Checker:
         InputError: there is none.
     """
     check_checker(name)
-    from evalharness.checking import mathverify
+    if name == "math-verify":
+        from evalharness.checking import mathverify
 
-    return Checker(mathverify.judge_answer, mathverify.cheap_judgement)
+        return Checker(mathverify.judge_answer, mathverify.cheap_judgement)
+    from evalharness.checking import equivalence
+
+    return Checker(equivalence.judge_answer, equivalence.cheap_judgement)
 
 
 def check_checker(name: str) -> None:
@@ -52,8 +59,10 @@ def check_checker(name: str) -> None:
 
 
 def checker_version(name: str = DEFAULT_CHECKER) -> str:
-    """What a verdict table is marked with: math-verify's version and its layer's, `0.9.0+1`."""
+    """What a verdict table is marked with: our revision, or math-verify's and its layer's."""
     check_checker(name)
+    if name == "evalharness":
+        return str(_REVISION)
     from importlib.metadata import version
 
     return f"{version('math-verify')}+{_MATH_VERIFY_LAYER}"

@@ -103,8 +103,8 @@ def _answer(checker: Checker, request: dict[str, Any]) -> dict[str, Any]:
         policy = _policy(json.dumps(request["policy"]))
         result = checker.judge(tuple(request["golds"]), request["answer"], policy)
         answer: dict[str, Any] = {
-            "gold_read": getattr(result, "gold_read", None),
-            "answer_read": getattr(result, "answer_read", None),
+            "gold_read": result.gold_read,
+            "answer_read": result.answer_read,
             "status": result.status,
             "method": result.method,
             "reason": result.reason,

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import functools
 import os
+import re
 import threading
+import time
 from collections import OrderedDict, deque
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from evalharness.checking.checkers import DEFAULT_CHECKER, open_checker
 from evalharness.checking.equivalence import Equivalence, shorten
-from evalharness.checking.extract import Extraction, extract, extract_leniently
+from evalharness.checking.judging import (
+    failure,
+    find_answers,
+    outcome_of,
+    pass_on,
+    without_comparison,
+)
 from evalharness.checking.policy import Policy
 from evalharness.checking.process import (
     CheckerError,
+    Comparison,
     Outcome,
     TimedOutError,
     WorkerDiedError,
@@ -27,30 +36,27 @@ from evalharness.records import Judgement, Status
 _MOST_WORKERS = 8
 _MOST_REMEMBERED = 100_000
 _LONGEST_REMEMBERED = 10_000
+_BATCH_SECONDS = 0.02
+"""Of work that a worker is given at once: more costs waiting, less costs messages."""
+_LARGEST_BATCH = 32
+_PLAIN_NUMBER = re.compile(r"[$ ]{0,2}[-+]?[\d.,]{1,20}(?:/\d{1,10})?(?:\\?%)?[$. ]{0,2}")
+_FIRST_HERE = 64
+_LONGEST_HERE = 1_000
 _DEFAULT_POLICY = Policy()
 
 
-_Key = tuple[tuple[str, ...], str, Policy]
-"""Golds, answer and policy: all that a comparison depends on."""
-
-
-class _Task(NamedTuple):
+@dataclass(slots=True, kw_only=True)
+class _Task:
     """One comparison; everybody who waits for it waits for its future."""
 
-    key: _Key
+    key: Comparison
     future: Future[Outcome]
-
-
-class _Readings(NamedTuple):
-    """Both readings of one response; they differ only where the strict one has no answer."""
-
-    strict: Extraction
-    lenient: Extraction
-    policy: Policy
+    deaths: list[str] = field(default_factory=list)
+    """How workers ended over it."""
 
 
 class CheckerPool:
-    """Judges responses: extraction and the cheap stages here, mathematics in worker processes.
+    """Judges responses: extraction, equal texts and numbers here, the rest in worker processes.
 
     Safe to use from many threads. Equal (golds, answer, policy) are computed once. Workers start
     when they are first needed, and none outlives `close` or this process. Don't carry a pool over
@@ -84,7 +90,7 @@ class CheckerPool:
         self.memory_limit_bytes = memory_limit_bytes
         self._changed = threading.Condition()
         self._queue: deque[_Task] = deque()
-        self._outcomes: OrderedDict[_Key, Future[Outcome]] = OrderedDict()
+        self._outcomes: OrderedDict[Comparison, Future[Outcome]] = OrderedDict()
         self._threads: list[threading.Thread] = []
         self._processes: set[WorkerProcess] = set()
         self._num_idle = 0
@@ -116,15 +122,13 @@ class CheckerPool:
             CheckerError: the pool is closed. The future raises it where no worker can start.
         """
         future: Future[Judgement] = Future()
-        strict = extract(response, answer_format)
-        found = _Readings(strict, extract_leniently(response, strict), policy)
-        if not golds or found.lenient.answer is None:
-            why = strict.note if golds else "the problem has no accepted answer"
-            status: Status = "no_answer" if golds else "error"
-            future.set_result(_judgement(found, _failure(status, golds, why)))
+        found = find_answers(response, answer_format, policy)
+        known = without_comparison(found, golds)
+        if known is not None:
+            future.set_result(known)
             return future
-        comparison = self.compare(golds, found.lenient.answer, policy)
-        comparison.add_done_callback(lambda done: _pass_on(done, found, future))
+        comparison = self.compare(golds, found.answer, policy)
+        comparison.add_done_callback(lambda done: pass_on(done, found, future))
         return future
 
     def compare(self, golds: tuple[str, ...], answer: str, policy: Policy) -> Future[Outcome]:
@@ -137,17 +141,17 @@ class CheckerPool:
         known = self._known(key)
         if known is not None:
             return known
-        cheap = self._cheap(*key)
+        cheap = self._judge_here(key)
         future: Future[Outcome] = Future()
         if cheap is not None:
-            future.set_result(_outcome(cheap))
+            future.set_result(outcome_of(cheap))
         with self._changed:
             known = self._known(key)
             if known is not None:
                 return known
             self._remember(key, future)
             if cheap is None:
-                self._queue.append(_Task(key, future))
+                self._queue.append(_Task(key=key, future=future))
                 self._start_thread_if_needed()
                 self._changed.notify()
         return future
@@ -174,13 +178,28 @@ class CheckerPool:
             if thread is not threading.current_thread():
                 thread.join()
 
-    def _known(self, key: _Key) -> Future[Outcome] | None:
+    def _judge_here(self, key: Comparison) -> Equivalence | None:
+        """What this process decides itself: equal texts, numbers, and all cheap pairs at first.
+
+        Starting a worker isn't worth a few pairs; many would keep this one thread busy.
+        """
+        golds, answer, _ = key
+        is_plain = answer in golds or all(map(_PLAIN_NUMBER.fullmatch, (answer, *golds)))
+        is_early = len(self._outcomes) < _FIRST_HERE and len(answer) <= _LONGEST_HERE
+        if not is_plain and not is_early:
+            return None
+        try:
+            return self._cheap(*key)
+        except Exception:  # noqa: BLE001 - the worker meets it too, and its message is kept
+            return None
+
+    def _known(self, key: Comparison) -> Future[Outcome] | None:
         with self._changed:
             if self._is_closed:
                 raise CheckerError("the checker pool is closed: open a new one")
             return self._outcomes.get(key)
 
-    def _remember(self, key: _Key, future: Future[Outcome]) -> None:
+    def _remember(self, key: Comparison, future: Future[Outcome]) -> None:
         if len(key[1]) > _LONGEST_REMEMBERED:
             return
         self._outcomes[key] = future
@@ -196,49 +215,68 @@ class CheckerPool:
     def _serve(self) -> None:
         """Take tasks until the pool closes, with one worker process at a time."""
         process: WorkerProcess | None = None
+        batch_size = 1.0
         while True:
-            with self._changed:
-                self._num_idle += 1
-                while not self._queue and not self._is_closed:
-                    self._changed.wait()
-                self._num_idle -= 1
-                if not self._queue:
-                    break
-                task = self._queue.popleft()
+            tasks = self._take(int(batch_size))
+            if not tasks:
+                break
+            began, number = time.perf_counter(), len(tasks)
             try:
-                process, outcome = self._compare(process, task)
+                process = self._compare_all(process, tasks)
             except Exception as error:  # noqa: BLE001 - who waits gets it; the thread goes on
                 process = None
-                self._fail(task, error)
-            else:
-                self._finish(task, outcome)
+                for task in tasks:
+                    self._fail(task, error)
+            each = (time.perf_counter() - began) / number
+            batch_size = min(max((batch_size + _BATCH_SECONDS / each) / 2, 1), _LARGEST_BATCH)
         if process is not None:
             self._retire(process)
 
-    def _compare(
-        self, process: WorkerProcess | None, task: _Task
-    ) -> tuple[WorkerProcess | None, Outcome]:
-        """The outcome, and the worker that is still good for the next task."""
-        golds, answer, policy = task.key
-        shown = shorten(answer)
-        deaths: list[str] = []
-        while len(deaths) < 2 and not self._is_cancelled:
+    def _take(self, most: int) -> deque[_Task]:
+        """The next tasks, no more than this thread's share; empty when the pool is closed."""
+        with self._changed:
+            self._num_idle += 1
+            while not self._queue and not self._is_closed:
+                self._changed.wait()
+            self._num_idle -= 1
+            share = -(-len(self._queue) // self.num_workers)
+            return deque(self._queue.popleft() for _ in range(min(most, share)))
+
+    def _compare_all(
+        self, process: WorkerProcess | None, tasks: deque[_Task]
+    ) -> WorkerProcess | None:
+        """Finish and remove every task; the worker that is still good for the next ones."""
+        while tasks and not self._is_cancelled:
             if process is None:
                 process = self._new_process()
             try:
-                return process, process.compare(golds, answer, policy, self.timeout_seconds)
+                for outcome in process.compare([task.key for task in tasks], self.timeout_seconds):
+                    self._finish(tasks.popleft(), outcome)
             except TimedOutError:
                 self._retire(process)
-                reason = f"comparing answer {shown} took more than {self.timeout_seconds:g} s"
-                return None, _failure("timeout", golds, reason, self.timeout_seconds)
+                process = None
+                self._give_up(tasks.popleft(), "timeout")
             except WorkerDiedError as error:
                 self._retire(process)
                 process = None
-                deaths.append(str(error))
-        if self._is_cancelled:
-            return None, _failure("error", golds, "the checker pool was closed")
-        reason = f"the worker died twice comparing answer {shown}: {' and '.join(deaths)}"
-        return None, _failure("error", golds, reason)
+                tasks[0].deaths.append(str(error))
+                if len(tasks[0].deaths) == 2 and not self._is_cancelled:
+                    self._give_up(tasks.popleft(), "error")
+        while tasks:
+            task = tasks.popleft()
+            self._finish(task, failure("error", task.key[0], "the checker pool was closed"))
+        return process
+
+    def _give_up(self, task: _Task, status: Status) -> None:
+        golds, answer, _ = task.key
+        shown = shorten(answer)
+        if status == "timeout":
+            reason = f"comparing answer {shown} took more than {self.timeout_seconds:g} s"
+            self._finish(task, failure(status, golds, reason, self.timeout_seconds))
+        else:
+            how = " and ".join(task.deaths)
+            reason = f"the worker died twice comparing answer {shown}: {how}"
+            self._finish(task, failure(status, golds, reason))
 
     def _new_process(self) -> WorkerProcess:
         process = WorkerProcess(memory_limit_bytes=self.memory_limit_bytes, checker=self.checker)
@@ -274,68 +312,3 @@ class CheckerPool:
         with self._changed:
             if self._outcomes.get(task.key) is task.future:
                 del self._outcomes[task.key]
-
-
-def _pass_on(done: Future[Outcome], found: _Readings, future: Future[Judgement]) -> None:
-    if done.cancelled():
-        future.cancel()
-    if not future.set_running_or_notify_cancel():
-        return
-    error = done.exception()
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(_judgement(found, done.result()))
-
-
-def _outcome(cheap: Equivalence) -> Outcome:
-    return Outcome(
-        status=cheap.status,
-        gold=cheap.gold,
-        method=cheap.method,
-        reason=cheap.reason,
-        num_milliseconds=0,
-        gold_read=getattr(cheap, "gold_read", None),
-        answer_read=getattr(cheap, "answer_read", None),
-    )
-
-
-def _failure(status: Status, golds: tuple[str, ...], reason: str, seconds: float = 0.0) -> Outcome:
-    return Outcome(
-        status=status,
-        gold=golds[0] if golds else None,
-        method=None,
-        reason=reason,
-        num_milliseconds=1000 * seconds,
-    )
-
-
-def _judgement(found: _Readings, outcome: Outcome) -> Judgement:
-    """The verdict on both readings; `outcome` is of the lenient one, which has the only answer."""
-    strict, lenient, policy = found
-    status, method, reason = outcome.status, outcome.method, outcome.reason
-    if strict.answer is None and lenient.answer is not None:
-        status, method, reason = "no_answer", None, strict.note
-    elif strict.note and strict.answer is not None:
-        reason = f"{reason} ({strict.note})"
-    return Judgement(
-        status=status,
-        extracted=strict.answer,
-        extraction=strict.rule,
-        gold=outcome.gold,
-        method=method,
-        reason=reason,
-        num_milliseconds=outcome.num_milliseconds,
-        note=strict.note,
-        start=None if strict.answer is None else strict.start,
-        end=None if strict.answer is None else strict.end,
-        gold_read=outcome.gold_read,
-        answer_read=outcome.answer_read,
-        policy=_described(policy),
-        lenient_status=outcome.status,
-        lenient_extracted=lenient.answer,
-        lenient_extraction=lenient.rule,
-    )
-
-
-_described = functools.lru_cache(maxsize=1024)(str)
