@@ -107,6 +107,15 @@ def _add_golds(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_checker(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--checker",
+        default="evalharness",
+        metavar="NAME",
+        help="evalharness (default), or math-verify to compare with",
+    )
+
+
 def _add_benchmark_columns(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--problem-column", help="of your own benchmark file")
     parser.add_argument("--gold-column", help="of your own benchmark file")
@@ -149,6 +158,7 @@ def _add_run(group: Any) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, metavar="N", help="first N problems of each benchmark")
     _add_golds(parser)
+    _add_checker(parser)
     _add_benchmark_columns(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/...)")
     parser.add_argument(
@@ -184,7 +194,20 @@ def _add_check(group: Any) -> None:
     )
     parser.add_argument("gold", metavar="GOLD")
     parser.add_argument("response", metavar="RESPONSE", help="or - to read standard input")
+    parser.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        metavar="GOLD",
+        help="another gold that is right too; repeatable",
+    )
     parser.add_argument("--template", help="whose answer format to apply (default: any format)")
+    parser.add_argument(
+        "--benchmark",
+        metavar="NAME[/ROW]",
+        help="whose policy to apply (default: the general one)",
+    )
+    _add_checker(parser)
     parser.add_argument("--json", action="store_true")
 
 
@@ -198,6 +221,7 @@ def _add_score(group: Any) -> None:
     )
     parser.add_argument("run", type=Path, metavar="RUN")
     _add_golds(parser)
+    _add_checker(parser)
     parser.add_argument("--json", action="store_true")
 
 

@@ -12,7 +12,9 @@ from evalharness.errors import EvalHarnessError, InputError
 
 if TYPE_CHECKING:
     from evalharness.benchmarks import Benchmark
+    from evalharness.checking import Policy
 
+_MOST_SHOWN = 10
 DEMO_MAX_TOKENS = 256
 """Of the run that needs no arguments; every other run has the paper's 3000."""
 
@@ -55,6 +57,7 @@ def run_models(options: argparse.Namespace) -> int:
             replay_from=options.replay_from,
         ),
         golds=options.golds,
+        checker=options.checker,
         limit=options.limit,
         overlong=options.overlong,
         command=options.command_line,
@@ -62,6 +65,10 @@ def run_models(options: argparse.Namespace) -> int:
     folder = options.out or default_folder(plan)
     with RunProgress(quiet=options.quiet) as progress:
         progress.note(f"run folder: {folder}")
+        for benchmark in plan.benchmarks:
+            if not benchmark.verified:  # the shipped ones were audited when they were made
+                for line in _audit_lines(benchmark):
+                    progress.note(line)
         result = run(plan, folder, progress)
     _print_run(folder, result.verdicts, "json" if options.json else "terminal")
     if result.num_failed:
@@ -80,6 +87,20 @@ def _named_model(text: str) -> tuple[str, str]:
     return text.rstrip("/") or text, text
 
 
+def _audit_lines(benchmark: Benchmark) -> list[str]:
+    """What is wrong with a benchmark's golds, for a person; empty where nothing is."""
+    from evalharness.checking.audit import audit_golds
+
+    found = audit_golds(benchmark.problems)
+    lines = [f"  {each.problem_id}: {each.gold}: {each.reason}" for each in found[:_MOST_SHOWN]]
+    if found:
+        what = f"{len(found)} golds of {benchmark.name} can't be compared with an answer:"
+        lines.insert(0, what)
+    if len(found) > _MOST_SHOWN:
+        lines.append(f"  and {len(found) - _MOST_SHOWN} more: evalharness benchmarks NAME --json")
+    return lines
+
+
 def _load_benchmark(name: str, options: argparse.Namespace) -> Benchmark:
     from evalharness.benchmarks import load_benchmark
 
@@ -92,33 +113,52 @@ def check(options: argparse.Namespace) -> int:
     """One verdict in a few lines."""
     import dataclasses
 
-    from evalharness.checking import DEFAULT_ANSWER_FORMAT
+    from evalharness.checking import DEFAULT_ANSWER_FORMAT, checker_version, shared_pool
     from evalharness.checking import check as check_response
+    from evalharness.checking.explain import advice
+    from evalharness.report.verdict import render_verdict
     from evalharness.templates import load_template
 
     response = sys.stdin.read() if options.response == "-" else options.response
     answer_format = (
         load_template(options.template).answer_format if options.template else DEFAULT_ANSWER_FORMAT
     )
-    judgement = check_response((options.gold,), response, answer_format=answer_format)
-    if options.json:
-        _print_json(dataclasses.asdict(judgement))
-        return 0
-    _print(f"{judgement.status}: {judgement.reason}")
-    _print(f"  gold       {judgement.gold}")
-    _print(f"  answer     {judgement.extracted if judgement.extracted is not None else 'none'}")
-    _print(
-        f"  found by   {judgement.extraction or 'no rule'} (looked for: {', '.join(answer_format)})"
+    golds = (options.gold, *options.also)
+    policy = _policy_of(options.benchmark)
+    found = check_response(
+        golds, response, answer_format=answer_format, policy=policy, checker=options.checker
     )
-    _print(f"  decided by {judgement.method or 'nothing'}, {judgement.num_milliseconds:.0f} ms")
+    checker = f"{options.checker}@{checker_version(options.checker)}"
+    hint = advice(found, golds, answer_format, policy, shared_pool(options.checker))
+    if options.json:
+        _print_json(
+            dataclasses.asdict(found)
+            | {"policy": policy.to_table(), "checker": checker, "would_be_correct": hint}
+        )
+        return 0
+    described = f"{options.benchmark or 'default'}: {str(policy) or 'no change'}"
+    _print(render_verdict(found, answer_format, checker=checker, policy=described, advice=hint))
     return 0
+
+
+def _policy_of(benchmark: str | None) -> Policy:
+    """The policy of `NAME`, of one row `NAME/ROW`, or of a definition's path."""
+    from evalharness.benchmarks import load_policies
+    from evalharness.checking import Policy
+
+    if benchmark is None:
+        return Policy()
+    name, _, row = benchmark.rpartition("/")
+    if name and row.isdecimal():
+        return load_policies(name).of(int(row))
+    return load_policies(benchmark).general
 
 
 def score(options: argparse.Namespace) -> int:
     """Verdicts again, then the table."""
     from evalharness.scoring import score_run
 
-    name = score_run(options.run, options.golds)
+    name = score_run(options.run, options.golds, checker=options.checker)
     _print_run(options.run, name, "json" if options.json else "terminal")
     return 0
 
@@ -235,6 +275,8 @@ def benchmarks(options: argparse.Namespace) -> int:
     problem = benchmark.problems[0]
     errata = [each for each in benchmark.problems if each.corrected_golds is not None]
     if options.json:
+        from evalharness.checking.audit import audit_golds
+
         _print_json(
             {
                 "name": benchmark.name,
@@ -243,13 +285,25 @@ def benchmarks(options: argparse.Namespace) -> int:
                 "source": benchmark.source,
                 "fingerprint": benchmark.fingerprint,
                 "verified": True,
+                "policy": benchmark.policies.general.to_table(),
+                "policy_rows": {
+                    row: policy.to_table() for row, policy in benchmark.policies.rows.items()
+                },
                 "errata": [dataclasses.asdict(each) for each in errata],
+                "gold_problems": [
+                    dataclasses.asdict(each) for each in audit_golds(benchmark.problems)
+                ],
             }
         )
         return 0
     _print(f"{benchmark.name}: {benchmark.title}, {len(benchmark.problems)} problems")
     _print(f"source:      {benchmark.source}")
     _print(f"fingerprint: {benchmark.fingerprint}")
+    _print(f"policy:      {str(benchmark.policies.general) or 'the default one'}")
+    for row, policy in benchmark.policies.rows.items():
+        _print(f"  row {row}: {policy}: {benchmark.policies.reasons[row]}")
+    problems = "\n".join(_audit_lines(benchmark))
+    _print(f"golds:       {problems or 'all read without loss, each equal to itself'}")
     _print(f"\n{problem.problem_id}:\n{problem.text}\ngold: {' or '.join(problem.golds)}")
     if errata:
         _print(f"\n{len(errata)} errata, applied with --golds corrected:")

@@ -96,3 +96,10 @@ class Definition:
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
             raise self.wrong(f'"{key}" must be a list of strings', key)
         return tuple(values)
+
+    def tables(self, key: str) -> list[dict[str, Any]]:
+        """An array of tables at the top of the file; empty where the key is absent."""
+        entries = self.get(self.table, key, list, [])
+        if not all(isinstance(entry, dict) for entry in entries):
+            raise self.wrong(f'"{key}" must be tables, each opened by [[{key}]]', key)
+        return entries

@@ -350,6 +350,7 @@ def _spec(
             "fingerprint": known[name].fingerprint,
             "num_published": known[name].num_published,
             "source": known[name].source,
+            "policy": known[name].policies.general.to_table(),
         }
     return {
         "format": 1,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from evalharness.benchmarks import Benchmark
+from evalharness.checking import DEFAULT_CHECKER, check_checker
 from evalharness.engines import open_engine
 from evalharness.engines.base import (
     Completion,
@@ -54,6 +55,7 @@ class RunPlan:
     engine: str = "auto"
     options: EngineOptions = dataclasses.field(default_factory=EngineOptions)
     golds: GoldChoice = "published"
+    checker: str = DEFAULT_CHECKER
     limit: int | None = None
     """Problems of each benchmark, from its first; None takes all."""
     overlong: Literal["refuse", "record"] = "refuse"
@@ -61,6 +63,7 @@ class RunPlan:
     command: str = ""
 
     def __post_init__(self) -> None:
+        check_checker(self.checker)
         sampling = self.sampling
         if sampling.num_samples < 1 or sampling.max_tokens < 1:
             raise InputError("--samples and --max-tokens must be at least 1")
@@ -157,7 +160,7 @@ def run(plan: RunPlan, folder: Path, progress: Progress) -> RunResult:
         wanted = list(_wanted(plan, problems.values()))
         progress.expect(total=len(wanted), done=len(kept))
 
-        scorer = Scorer(problems, answer_formats(spec), plan.golds, progress.judged)
+        scorer = Scorer(problems, answer_formats(spec), plan.golds, progress.judged, plan.checker)
         stack.enter_context(scorer)
         for response in kept.values():
             scorer.submit(response)
@@ -175,7 +178,7 @@ def run(plan: RunPlan, folder: Path, progress: Progress) -> RunResult:
         verdicts = scorer.finish()
         progress.stage("writing the tables")
         writer.compact()
-        name = store_verdicts(writer, verdict_table(plan.golds), verdicts)
+        name = store_verdicts(writer, verdict_table(plan.golds, plan.checker), verdicts)
         spec["status"] = "complete" if num_failed == 0 else "complete but for failed responses"
         writer.write_json(SPEC, spec)
     return RunResult(
@@ -210,6 +213,7 @@ def _open_spec(plan: RunPlan, writer: RunWriter) -> dict[str, Any]:
                     "fingerprint": each.fingerprint,
                     "num_problems": len(each.problems),
                     "source": each.source,
+                    "policy": each.policies.general.to_table(),
                 }
                 for each in plan.benchmarks
             },

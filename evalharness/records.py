@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 FinishReason = Literal["stop", "length", "error"]
 Status = Literal["correct", "incorrect", "no_answer", "unparsed", "timeout", "error"]
@@ -33,6 +33,8 @@ class Problem:
     """From the errata: None where the published golds stand, empty where there is no answer."""
     erratum: str = ""
     """Why the golds were corrected, with the source."""
+    policy: dict[str, Any] | None = field(default=None, hash=False)
+    """What the benchmark changes in the checker's policy; None where nobody stated one."""
 
     def golds_under(self, choice: GoldChoice) -> tuple[str, ...]:
         """The accepted answers; empty where the corrected reading says that there is none."""
@@ -112,9 +114,13 @@ class Response:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What the checker says of one response, without saying whose it is."""
+    """What the checker says of one response, without saying whose it is.
+
+    The fields with a default are younger than the first runs: there they stay empty.
+    """
 
     status: Status
+    """Of the strict reading: the answer where the template told the model to put it."""
     extracted: str | None
     """The answer as it stands in the response; None where there is none."""
     extraction: str | None
@@ -126,10 +132,26 @@ class Judgement:
     reason: str
     """One line for a person."""
     num_milliseconds: float
+    """Of the comparison."""
+    note: str = ""
+    """What was odd about the place of the answer (`inside the thinking block`)."""
+    start: int | None = None
+    """`response[start:end]` is the extracted answer; None where there is none."""
+    end: int | None = None
+    gold_read: str | None = None
+    """What the checker took the gold for."""
+    answer_read: str | None = None
+    """What the checker took the answer for."""
+    policy: str = ""
+    """The settings that differ from the default ones, as `key=value, ...`."""
+    lenient_status: Status | None = None
+    """Of the lenient reading: the same answer, or where there is none that of any place."""
+    lenient_extracted: str | None = None
+    lenient_extraction: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Judgement):
     """A judgement on a stored response."""
 
     model: str
@@ -137,13 +159,6 @@ class Verdict:
     benchmark: str
     problem_id: str
     sample_index: int
-    status: Status
-    extracted: str | None
-    extraction: str | None
-    gold: str | None
-    method: str | None
-    reason: str
-    num_milliseconds: float
 
     @property
     def key(self) -> ResponseKey:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
@@ -11,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from evalharness.analysis.clusters import stem_clusters
 from evalharness.analysis.metrics import join_verdicts, run_metrics
+from evalharness.benchmarks import Policies, shipped_policies
 from evalharness.checking import (
-    CHECKER_NAME,
     DEFAULT_ANSWER_FORMAT,
+    DEFAULT_CHECKER,
     CheckerPool,
+    Policy,
     checker_version,
 )
-from evalharness.errors import InputError
+from evalharness.errors import InputError, StoreError
 from evalharness.records import GoldChoice, Judgement, Problem, Response, ResponseKey, Verdict
 from evalharness.store import (
     METRICS,
@@ -36,9 +39,9 @@ CORRECTED = "+corrected"
 """Ends the name of a verdict table that used the corrected golds."""
 
 
-def verdict_table(golds: GoldChoice) -> str:
-    """The name of the table that the present checker writes: `<checker>@<version>`."""
-    name = f"{CHECKER_NAME}@{checker_version()}"
+def verdict_table(golds: GoldChoice, checker: str = DEFAULT_CHECKER) -> str:
+    """The name of the table that a checker writes now: `<checker>@<version>`."""
+    name = f"{checker}@{checker_version(checker)}"
     return name + CORRECTED if golds == "corrected" else name
 
 
@@ -54,12 +57,14 @@ class Scorer:
         answer_formats: Mapping[str, tuple[str, ...]],
         golds: GoldChoice,
         judged: Callable[[Verdict], None] | None = None,
+        checker: str = DEFAULT_CHECKER,
     ) -> None:
         self._problems = problems
+        self._policies = problem_policies(problems)
         self._answer_formats = answer_formats
         self._golds = golds
         self._judged = judged
-        self._pool = CheckerPool()
+        self._pool = CheckerPool(checker=checker)
         self._judgements: dict[ResponseKey, tuple[Response, Future[Judgement]]] = {}
         self._lock = threading.Lock()
 
@@ -84,7 +89,8 @@ class Scorer:
             future.set_result(_no_response(response, golds[0]))
         else:
             answer_format = self._answer_formats.get(response.template, DEFAULT_ANSWER_FORMAT)
-            future = self._pool.submit(response.response, golds, answer_format)
+            policy = self._policies[response.problem_id]
+            future = self._pool.submit(response.response, golds, answer_format, policy)
         with self._lock:
             self._judgements[response.key] = (response, future)
         if self._judged:
@@ -114,24 +120,45 @@ def _no_response(response: Response, gold: str) -> Judgement:
         method=None,
         reason=f"no response: {response.error}",
         num_milliseconds=0.0,
+        lenient_status="error",
     )
 
 
 def _verdict(response: Response, judgement: Judgement) -> Verdict:
+    judged = {each.name: getattr(judgement, each.name) for each in dataclasses.fields(judgement)}
     return Verdict(
         model=response.model,
         template=response.template,
         benchmark=response.benchmark,
         problem_id=response.problem_id,
         sample_index=response.sample_index,
-        status=judgement.status,
-        extracted=judgement.extracted,
-        extraction=judgement.extraction,
-        gold=judgement.gold,
-        method=judgement.method,
-        reason=judgement.reason,
-        num_milliseconds=judgement.num_milliseconds,
+        **judged,
     )
+
+
+def problem_policies(problems: Mapping[str, Problem]) -> dict[str, Policy]:
+    """What counts as the same answer to each problem.
+
+    A run from before policies were stored gets those of the shipped benchmarks by name.
+
+    Raises:
+        StoreError: the stored policy of a problem is not one.
+    """
+    shipped: dict[str, Policies | None] = {}
+    policies = {}
+    for name, problem in problems.items():
+        stored = problem.policy
+        if stored is None:
+            if problem.benchmark not in shipped:
+                shipped[problem.benchmark] = shipped_policies(problem.benchmark)
+            found = shipped[problem.benchmark]
+            row = problem.problem_id.rpartition("/")[2]
+            stored = found.of(int(row) if row.isdecimal() else -1).changes() if found else {}
+        try:
+            policies[name] = Policy.from_table(stored)
+        except ValueError as error:
+            raise StoreError(f"problems.jsonl: {name}: policy: {error}") from error
+    return policies
 
 
 def answer_formats(spec: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -140,13 +167,16 @@ def answer_formats(spec: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 
 
 def score_run(
-    folder: Path, golds: GoldChoice, judged: Callable[[Verdict], None] | None = None
+    folder: Path,
+    golds: GoldChoice,
+    judged: Callable[[Verdict], None] | None = None,
+    checker: str = DEFAULT_CHECKER,
 ) -> str:
     """Check every stored response again, without generating; the name of the table it wrote.
 
     Raises:
         StoreError: the folder is no run, or another process is writing it.
-        InputError: the run has no responses.
+        InputError: the run has no responses, or there is no such checker.
     """
     spec = read_spec(folder)
     with RunWriter(folder) as writer:
@@ -154,11 +184,11 @@ def score_run(
         if not responses:
             raise InputError(f"{folder}: the run has no responses yet; nothing to score")
         problems = read_problems(folder)
-        with Scorer(problems, answer_formats(spec), golds, judged) as scorer:
+        with Scorer(problems, answer_formats(spec), golds, judged, checker) as scorer:
             for response in responses:
                 scorer.submit(response)
             verdicts = scorer.finish()
-        return store_verdicts(writer, verdict_table(golds), verdicts)
+        return store_verdicts(writer, verdict_table(golds, checker), verdicts)
 
 
 def store_verdicts(writer: RunWriter, name: str, verdicts: Iterable[Verdict]) -> str:

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
 from evalharness.errors import StoreError
-from evalharness.records import Problem, Response, ResponseKey, Verdict
+from evalharness.records import Judgement, Problem, Response, ResponseKey, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,11 @@ METRICS = "metrics.json"
 _COVERED = b"evalharness.covered_bytes"
 _BATCH_ROWS = 16384
 _RESPONSE_FIELDS = tuple(field.name for field in dataclasses.fields(Response))
-_VERDICT_FIELDS = tuple(field.name for field in dataclasses.fields(Verdict))
+_JUDGED = tuple(field.name for field in dataclasses.fields(Judgement))
+_VERDICT_FIELDS = (
+    *(field.name for field in dataclasses.fields(Verdict) if field.name not in _JUDGED),
+    *_JUDGED,
+)
 _KEY = ["model", "template", "problem_id", "sample_index"]
 
 
@@ -248,8 +252,7 @@ class RunWriter:
             key=lambda row: [row[field] for field in _KEY],
         )
         for row in rows:
-            row["extracted"] = _clean(row["extracted"])
-            row["reason"] = _clean(row["reason"])
+            row |= {name: _clean(text) for name, text in row.items() if isinstance(text, str)}
         with _disk(path):
             path.parent.mkdir(exist_ok=True)
             with _temporary(path) as temporary:
@@ -390,7 +393,7 @@ def verdicts_frame(folder: Path, name: str) -> pd.DataFrame:
 
 
 def read_verdicts(folder: Path, name: str) -> Iterator[Verdict]:
-    """One checker's verdicts, a record each."""
+    """One checker's verdicts, a record each; columns that a table is too old for are empty."""
     import pyarrow.parquet as pq
 
     for row in pq.read_table(folder / "verdicts" / f"{name}.parquet").to_pylist():
@@ -454,5 +457,6 @@ def _response_schema() -> Any:
 def _verdict_schema() -> Any:
     import pyarrow as pa
 
-    kinds = {"sample_index": pa.int64(), "num_milliseconds": pa.float64()}
+    kinds = dict.fromkeys(("sample_index", "start", "end"), pa.int64())
+    kinds["num_milliseconds"] = pa.float64()
     return pa.schema([(name, kinds.get(name, pa.string())) for name in _VERDICT_FIELDS])

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from evalharness.checking import ANSWER_PLACES
 from evalharness.definitions import Definition, suggestion
 from evalharness.errors import InputError
 from evalharness.paths import shipped_folder
 from evalharness.records import Message, Problem, Prompt
 
 PLACEHOLDER = "{{problem}}"
-ANSWER_PLACES = ("box", "answer-tag", "sentence", "last-number")
 _KEYS = (
     "description",
     "source",

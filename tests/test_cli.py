@@ -3,8 +3,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from evalharness.checking import DEFAULT_CHECKER
 from evalharness.cli import build_parser, main
 from tests.scripted import ScriptedEngine
 
@@ -211,3 +213,63 @@ def test_a_model_s_text_drives_no_terminal_and_no_spreadsheet(
     assert "\\x1b[2J" in shown
     assert main(["report", "r", "--format", "csv"]) == 0
     assert ",=cmd" not in capsys.readouterr().out
+
+
+def test_another_checker_writes_a_table_of_its_own(
+    sums: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ScriptedEngine().use(monkeypatch)
+    run = ["run", "--model", "m=x", "--benchmark", "sums.jsonl", "--template", "no"]
+    assert main([*run, "--out", "run"]) == 0
+    assert main(["score", "run", "--checker", "math-verify"]) == 0
+    names = sorted(path.stem for path in Path("run/verdicts").iterdir())
+    assert [name.partition("@")[0] for name in names] == ["evalharness", "math-verify"]
+    assert main(["score", "run", "--checker", "mathverify"]) == 2
+    assert 'did you mean "math-verify"?' in capsys.readouterr().err
+
+
+def test_the_command_line_and_the_checker_agree_on_the_default() -> None:
+    for command in (["check", "1", "1"], ["score", "x"], ["run"]):
+        assert build_parser().parse_args(command).checker == DEFAULT_CHECKER
+
+
+def test_golds_that_cannot_be_read_are_told_before_a_run(
+    sums: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ScriptedEngine().use(monkeypatch)
+    rows = [{"question": "a", "answer": "1"}, {"question": "b", "answer": "\\frac{1}{"}]
+    Path("odd.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = ["run", "--model", "m=x", "--benchmark", "odd.jsonl", "--template", "no"]
+    assert main([*run, "--out", "run"]) == 0
+    told = capsys.readouterr().err
+    assert "1 golds of odd can't be compared with an answer" in told
+    assert "odd/1: \\frac{1}{" in told
+    assert main(["benchmarks", "odd.jsonl", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [each["problem_id"] for each in found["gold_problems"]] == ["odd/1"]
+    assert found["policy"]["rounding"] == "none"
+
+
+def test_a_run_folder_holds_the_policy_that_it_is_scored_under(
+    sums: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ScriptedEngine().use(monkeypatch)
+    Path("near.toml").write_text(
+        'title = "Near"\nproblem_column = "question"\ngold_column = "answer"\n'
+        "[policy]\nabsolute_tolerance = 0.5\n"
+        "[[policy_rows]]\nrows = [0]\nreason = 'exact'\nabsolute_tolerance = 0\n"
+        '[[sources]]\nfile = "near.jsonl"\n'
+    )
+    rows = [{"question": f"What is 0+{n}?", "answer": f"{n + 0.25}"} for n in (1, 2)]
+    Path("near.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = ["run", "--model", "m=x", "--benchmark", "near.toml", "--template", "no"]
+    assert main([*run, "--out", "run"]) == 0
+    Path("near.toml").unlink()
+    assert main(["score", "run"]) == 0
+    (path,) = Path("run/verdicts").glob("evalharness@*.parquet")
+    found = pd.read_parquet(path).set_index("problem_id")
+    # The model says n, the gold is n + 0.25: within 0.5, but row 0 is compared exactly.
+    assert found["status"].to_dict() == {"near/0": "incorrect", "near/1": "correct"}
+    assert found["policy"].to_dict() == {"near/0": "", "near/1": "absolute_tolerance=0.5"}
+    spec = json.loads(Path("run/run.json").read_text())
+    assert spec["benchmarks"]["near"]["policy"]["absolute_tolerance"] == 0.5

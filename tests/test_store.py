@@ -24,6 +24,7 @@ from evalharness.store import (
     read_prompts,
     read_responses,
     read_spec,
+    read_verdicts,
     responses_frame,
     write_atomically,
 )
@@ -58,7 +59,9 @@ def test_what_was_appended_is_read_back_from_jsonl_and_from_parquet(tmp_path: Pa
     assert list(pd.read_parquet(tmp_path / PARQUET)["problem_id"]) == ["own/0", "own/1", "own/1"]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None
+)
 @given(st.lists(st.text(), min_size=1, max_size=5))
 def test_any_text_survives_the_round_trip(tmp_path: Path, texts: list[str]) -> None:
     folder = tmp_path / str(len(list(tmp_path.iterdir())))
@@ -201,6 +204,21 @@ def test_verdicts_are_replaced_whole_and_leave_no_temporary_file(tmp_path: Path)
     frame = pd.read_parquet(tmp_path / "verdicts" / "c@1.parquet")
     assert list(frame["status"]) == ["incorrect"]
     assert [path.name for path in (tmp_path / "verdicts").iterdir()] == ["c@1.parquet"]
+
+
+def test_a_verdict_table_from_before_the_younger_fields_can_be_read(tmp_path: Path) -> None:
+    texts = ("model", "template", "benchmark", "extracted", "extraction", "gold", "method")
+    row = dict.fromkeys((*texts, "reason"), "x")
+    old = pd.DataFrame(
+        [row | {"problem_id": "x/0", "sample_index": 0, "status": "correct", "num_milliseconds": 1}]
+    )
+    (tmp_path / "verdicts").mkdir()
+    old.to_parquet(tmp_path / "verdicts" / "c@0.parquet")
+    (verdict,) = read_verdicts(tmp_path, "c@0")
+    assert (verdict.status, verdict.lenient_status, verdict.start) == ("correct", None, None)
+    with RunWriter(tmp_path) as writer:
+        writer.write_verdicts("c@1", [verdict])
+    assert list(read_verdicts(tmp_path, "c@1")) == [verdict]
 
 
 def test_problems_and_prompts_are_read_back(tmp_path: Path) -> None:

@@ -1,6 +1,11 @@
 """Benchmarks: a TOML definition, a data file or a hub data set becomes verified problems."""
 
-from evalharness.benchmarks.definition import definition_paths, known_name
+from evalharness.benchmarks.definition import (
+    definition_paths,
+    known_name,
+    load_policies,
+    shipped_policies,
+)
 from evalharness.benchmarks.loading import (
     Benchmark,
     BenchmarkInfo,
@@ -10,15 +15,19 @@ from evalharness.benchmarks.loading import (
     row_hashes,
 )
 from evalharness.benchmarks.matching import ProblemIndex
+from evalharness.benchmarks.policies import Policies
 
 __all__ = [
     "Benchmark",
     "BenchmarkInfo",
+    "Policies",
     "ProblemIndex",
     "definition_paths",
     "fetch_benchmark",
     "known_name",
     "list_benchmarks",
     "load_benchmark",
+    "load_policies",
     "row_hashes",
+    "shipped_policies",
 ]

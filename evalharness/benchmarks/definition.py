@@ -10,8 +10,9 @@ from typing import Any
 
 from evalharness import paths
 from evalharness.benchmarks.golds import GOLD_RULES
+from evalharness.benchmarks.policies import Policies, read_policies
 from evalharness.benchmarks.sources import HubDataset, LocalFile, PublishedFile, Source
-from evalharness.definitions import Definition, display_path
+from evalharness.definitions import Definition, display_path, suggestion
 from evalharness.errors import InputError
 
 _KEYS = (
@@ -24,6 +25,8 @@ _KEYS = (
     "problem_column",
     "gold_column",
     "gold_rule",
+    "policy",
+    "policy_rows",
     "sources",
     "errata",
 )
@@ -62,6 +65,7 @@ class BenchmarkDefinition:
     sources: tuple[Source, ...]
     errata: Mapping[int, Erratum]
     """By row."""
+    policies: Policies
     row_hashes: tuple[str, ...] | None
     """From `<name>.rows` beside the definition, to name the rows in which a copy differs."""
 
@@ -94,6 +98,36 @@ def known_name(name: str) -> str | None:
     return None
 
 
+def shipped_policies(name: str) -> Policies | None:
+    """The policies of the shipped benchmark of that canonical name; None where there is none.
+
+    Raises:
+        InputError: a definition that ships with the harness is broken.
+    """
+    for path in definition_paths():
+        if path.stem == name:
+            return read_definition(path).policies
+    return None
+
+
+def load_policies(name_or_path: str) -> Policies:
+    """The policies of a shipped benchmark, by name or alias, or of a definition's path.
+
+    Raises:
+        InputError: no such benchmark, or its definition is broken.
+    """
+    if name_or_path.endswith(".toml"):
+        return read_definition(Path(name_or_path).expanduser()).policies
+    found = shipped_policies(known_name(name_or_path) or "")
+    if found is None:
+        names = [path.stem for path in definition_paths()]
+        raise InputError(
+            f'unknown benchmark "{name_or_path}"{suggestion(name_or_path, names)} '
+            f"The benchmarks are {', '.join(names)}; the path of a definition works too."
+        )
+    return found
+
+
 def read_definition(path: Path) -> BenchmarkDefinition:
     """The definition of a benchmark.
 
@@ -112,7 +146,7 @@ def read_definition(path: Path) -> BenchmarkDefinition:
     if rule not in GOLD_RULES:
         known = ", ".join(GOLD_RULES)
         raise file.wrong(f'unknown gold rule "{rule}": the rules are {known}', "gold_rule")
-    found = [_source(file, entry) for entry in _tables(file, "sources")]
+    found = [_source(file, entry) for entry in file.tables("sources")]
     if not found:
         raise file.wrong("there is no [[sources]] table: say where the rows come from")
     return BenchmarkDefinition(
@@ -129,15 +163,9 @@ def read_definition(path: Path) -> BenchmarkDefinition:
         gold_rule=rule,
         sources=tuple(found),
         errata=_errata(file, rule, num_problems),
+        policies=read_policies(file, num_problems),
         row_hashes=_row_hashes(path, num_problems),
     )
-
-
-def _tables(file: Definition, key: str) -> list[dict[str, Any]]:
-    entries = file.get(file.table, key, list, [])
-    if not all(isinstance(entry, dict) for entry in entries):
-        raise file.wrong(f'"{key}" must be tables, each opened by [[{key}]]', key)
-    return entries
 
 
 def _check_hex(
@@ -186,7 +214,7 @@ def _source(file: Definition, entry: Mapping[str, Any]) -> Source:
 
 def _errata(file: Definition, rule: str, num_problems: int | None) -> dict[int, Erratum]:
     errata: dict[int, Erratum] = {}
-    for entry in _tables(file, "errata"):
+    for entry in file.tables("errata"):
         file.check_keys(entry, ("row", "golds", "unanswerable", "reason", "source"))
         row = file.need(entry, "row", int)
         if row < 0 or (num_problems is not None and row >= num_problems):

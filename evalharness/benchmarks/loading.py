@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from evalharness.benchmarks.definition import (
     read_definition,
 )
 from evalharness.benchmarks.golds import GOLD_RULES, CanonicalRow, fingerprint
+from evalharness.benchmarks.policies import Policies
 from evalharness.benchmarks.rows import (
     Columns,
     canonical_rows,
@@ -51,6 +52,8 @@ class Benchmark:
     verified: bool
     """Whether count and fingerprint were given by a definition and agree."""
     definition: Path | None = None
+    policies: Policies = field(default_factory=Policies)
+    """What counts as the same answer; every problem carries its own."""
     description: str = ""
     licence: str = ""
     aliases: tuple[str, ...] = ()
@@ -258,6 +261,7 @@ def _verified(definition: BenchmarkDefinition, found: _Found) -> Benchmark:
         num_published=len(rows),
         verified=definition.fingerprint is not None,
         definition=definition.path,
+        policies=definition.policies,
         description=definition.description,
         licence=definition.licence,
         aliases=definition.aliases,

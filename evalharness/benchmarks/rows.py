@@ -139,6 +139,7 @@ def published_problems(
                 golds=row.golds,
                 corrected_golds=erratum.golds if erratum else None,
                 erratum=f"{erratum.reason} ({erratum.source})" if erratum else "",
+                policy=definition.policies.of(index).changes(),
             )
         )
     return tuple(problems)

@@ -2,45 +2,43 @@
 
 from __future__ import annotations
 
-from evalharness.checking.extract import DEFAULT_ANSWER_FORMAT, Extraction, extract
+from evalharness.checking.checkers import (
+    CHECKERS,
+    DEFAULT_CHECKER,
+    check_checker,
+    checker_version,
+)
+from evalharness.checking.extract import (
+    ANSWER_PLACES,
+    DEFAULT_ANSWER_FORMAT,
+    Extraction,
+    extract,
+    extract_leniently,
+)
+from evalharness.checking.frames import check_frame
+from evalharness.checking.policy import Policy
 from evalharness.checking.process import CheckerError
+from evalharness.checking.reward import make_reward, reward
+from evalharness.checking.shared import check, group_answers, shared_pool
 from evalharness.checking.workers import CheckerPool
-from evalharness.records import Judgement
 
 __all__ = [
-    "CHECKER_NAME",
+    "ANSWER_PLACES",
+    "CHECKERS",
     "DEFAULT_ANSWER_FORMAT",
+    "DEFAULT_CHECKER",
     "CheckerError",
     "CheckerPool",
     "Extraction",
+    "Policy",
     "check",
+    "check_checker",
+    "check_frame",
     "checker_version",
     "extract",
+    "extract_leniently",
+    "group_answers",
+    "make_reward",
+    "reward",
+    "shared_pool",
 ]
-
-CHECKER_NAME = "math-verify"
-_REVISION = 1
-"""Goes up with every change to extraction or equivalence that can change a verdict."""
-
-
-def checker_version() -> str:
-    """Math-verify's version and the revision of the layer over it: `0.9.0+1`."""
-    from importlib.metadata import version
-
-    return f"{version('math-verify')}+{_REVISION}"
-
-
-def check(
-    golds: tuple[str, ...],
-    response: str,
-    *,
-    answer_format: tuple[str, ...] = DEFAULT_ANSWER_FORMAT,
-) -> Judgement:
-    """One verdict; for many, a `CheckerPool` keeps its workers.
-
-    Raises:
-        InputError: `answer_format` names an unknown place.
-        CheckerError: no worker can start.
-    """
-    with CheckerPool(num_workers=1) as pool:
-        return pool.submit(response, golds, answer_format).result()

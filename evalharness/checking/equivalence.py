@@ -1,15 +1,42 @@
-"""Decides whether an answer equals a gold: exact text first, then math-verify.
+"""Decides whether an answer equals a gold: the first stage that can decide does, and is named.
 
-Nothing here bounds time or memory: hostile text can take hours or gigabytes. `workers` calls it in
-a process that can be killed; call it directly only on text that you trust.
+The stages: the same text, exact numbers, structure (lists, sets, intervals, relations, matrices)
+element by element, values at seeded points, and sympy at last. What a model wrote is parsed by a
+grammar of our own and never evaluated as code. The first three stages are bounded; the last two
+can take long on hostile text, so `workers` calls them in a process that can be killed.
 """
 
 from __future__ import annotations
 
-import functools
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Literal
+
+from evalharness.checking.policy import Policy
+from evalharness.checking.quantities import Effort
+from evalharness.checking.reading import read
+from evalharness.checking.structure import same_value
+from evalharness.checking.text import canonical, shorten
+from evalharness.checking.tokens import UnreadableError
+from evalharness.checking.values import Reading, describe
+
+__all__ = [
+    "Equivalence",
+    "GoldReading",
+    "canonical",
+    "cheap_judgement",
+    "equal",
+    "equal_text",
+    "judge_answer",
+    "read_gold",
+    "same_answer",
+    "shorten",
+]
+
+DEFAULT_POLICY = Policy()
+
+_DIGITS = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,29 +45,29 @@ class Equivalence:
 
     status: Literal["correct", "incorrect", "unparsed", "error"]
     method: str | None
-    """The stage that decided: `exact` or `math-verify`; None where none could."""
+    """The rule that decided: `exact` for the same text, or one of `quantities.METHODS`; None
+    where none could."""
     reason: str
     gold: str | None
     """The gold that matched; otherwise the first."""
+    gold_read: str | None = None
+    """What was read in that gold, on one line; None where it wasn't or couldn't be read."""
+    answer_read: str | None = None
+    """The same for the answer."""
 
 
-_WHITE_SPACE = re.compile(r"\s+")
-_DOLLAR = re.compile(r"(?<!\\)\$")
-_ENVIRONMENTS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldReading:
+    """What an audit asks of a gold."""
 
-
-def canonical(text: str) -> str:
-    """The text without the math environment around it, a final full stop and doubled spaces."""
-    text = _WHITE_SPACE.sub(" ", text).strip()
-    for opening, closing in _ENVIRONMENTS:
-        inner = text[len(opening) : -len(closing)]
-        is_whole = text == opening + inner + closing and len(text) > len(opening + closing)
-        if is_whole and opening not in inner and closing not in inner:
-            text = inner.strip()
-            break
-    if text.endswith(".") and not text.endswith(".."):
-        text = text[:-1].rstrip()
-    return text
+    is_readable: bool
+    """Whether all of it was read as mathematics, or as words."""
+    is_equal_to_itself: bool
+    """Whether its reading, not only its text, equals itself."""
+    read_as: str | None
+    """The likeliest reading on one line."""
+    reason: str
+    """For a person: why it can't be read or isn't equal to itself; empty otherwise."""
 
 
 def equal_text(golds: tuple[str, ...], answer: str) -> Equivalence | None:
@@ -53,28 +80,26 @@ def equal_text(golds: tuple[str, ...], answer: str) -> Equivalence | None:
     return None
 
 
-def equal(gold: str, answer: str) -> Equivalence:
+def equal(gold: str, answer: str, policy: Policy = DEFAULT_POLICY) -> Equivalence:
     """Compare one gold with one answer, in this process and without a time limit.
 
-    Statuses: `correct`, `incorrect`, `unparsed` (the answer can't be read as mathematics), `error`
-    (the gold can't be read, or memory or the stack ran out).
-
-    Source: huggingface/Math-Verify 0.9, with its timeouts off (they are signal.alarm, which works
-        in the main thread only and can't stop C code) and with gold and answer both in a box,
-        without which golds are silently misread.
+    Statuses: `correct`, `incorrect`, `unparsed` (the answer can't be read, or the two can't be
+    compared), `error` (the gold can't be read, or memory or the stack ran out).
     """
     same = equal_text((gold,), answer)
     if same is not None:
         return same
     try:
-        return _equal_by_math_verify(gold, answer)
+        return _compare(gold, answer, policy, Effort(is_cheap=False))
     except (MemoryError, RecursionError) as error:
         what = "memory" if isinstance(error, MemoryError) else "the stack"
         reason = f"{what} ran out while comparing gold {shorten(gold)} and answer {shorten(answer)}"
         return Equivalence(status="error", method=None, reason=reason, gold=gold)
 
 
-def judge_answer(golds: tuple[str, ...], answer: str) -> Equivalence:
+def judge_answer(
+    golds: tuple[str, ...], answer: str, policy: Policy = DEFAULT_POLICY
+) -> Equivalence:
     """Compare an answer with every accepted gold: any match is correct.
 
     Without a match the answer is `incorrect` where at least one gold could be compared, otherwise
@@ -88,10 +113,58 @@ def judge_answer(golds: tuple[str, ...], answer: str) -> Equivalence:
         return same
     results = []
     for gold in golds:
-        result = equal(gold, answer)
+        result = equal(gold, answer, policy)
         if result.status == "correct":
             return result
         results.append(result)
+    return _best_of(golds, results)
+
+
+def cheap_judgement(
+    golds: tuple[str, ...], answer: str, policy: Policy = DEFAULT_POLICY
+) -> Equivalence | None:
+    """The verdict where text, exact numbers and structure decide; None where they don't.
+
+    Bounded in time and memory and without sympy, so it is safe in the parent process. A verdict
+    that it gives is the one that `judge_answer` gives.
+    """
+    if not golds:
+        return judge_answer(golds, answer, policy)
+    same = equal_text(golds, answer)
+    if same is not None:
+        return same
+    results = []
+    for gold in golds:
+        result = _compare(gold, answer, policy, Effort(is_cheap=True))
+        if result.status == "correct":
+            return result
+        results.append(result)
+    if all(result.status == "incorrect" for result in results):
+        return _best_of(golds, results)
+    return None
+
+
+def same_answer(first: str, second: str, policy: Policy = DEFAULT_POLICY) -> bool:
+    """Whether two answers say the same, by the rules that compare an answer with a gold."""
+    return equal(first, second, policy).status == "correct"
+
+
+def read_gold(gold: str, policy: Policy = DEFAULT_POLICY) -> GoldReading:
+    """Read one gold for an audit: without loss, and equal to itself by its reading."""
+    readings = _read(gold)
+    if isinstance(readings, str):
+        return GoldReading(
+            is_readable=False, is_equal_to_itself=False, read_as=None, reason=readings
+        )
+    value = readings[0].value
+    shown = shorten(describe(value), 200)
+    is_equal = same_value(value, value, policy, Effort(is_cheap=False)) is True
+    reason = "" if is_equal else "what was read in it can't be compared with itself"
+    return GoldReading(is_readable=True, is_equal_to_itself=is_equal, read_as=shown, reason=reason)
+
+
+def _best_of(golds: tuple[str, ...], results: list[Equivalence]) -> Equivalence:
+    """The verdict over several golds, none of which matched."""
     chosen = next((result for result in results if result.status == "incorrect"), results[0])
     reason = chosen.reason
     if chosen.status == "incorrect" and len(golds) > 1:
@@ -99,53 +172,75 @@ def judge_answer(golds: tuple[str, ...], answer: str) -> Equivalence:
         unread = sum(result.status != "incorrect" for result in results)
         if unread:
             reason = f"{chosen.reason} ({unread} of {len(golds)} golds could not be compared)"
-    return Equivalence(status=chosen.status, method=chosen.method, reason=reason, gold=golds[0])
-
-
-def shorten(text: str, limit: int = 80) -> str:
-    """The text on one printable line, cut in the middle to `limit` characters."""
-    if len(text) > 4 * limit:
-        text = text[: 2 * limit] + text[-2 * limit :]
-    text = _WHITE_SPACE.sub(" ", text).strip()
-    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-    if len(text) <= limit:
-        return text
-    half = (limit - 3) // 2
-    return f"{text[:half]}...{text[-half:]}"
-
-
-def _equal_by_math_verify(gold: str, answer: str) -> Equivalence:
-    from math_verify import verify
-
-    parsed_gold = _parse(canonical(gold))
-    if parsed_gold is None:
-        reason = f"the gold {shorten(gold)} can't be read by math-verify"
-        return Equivalence(status="error", method=None, reason=reason, gold=gold)
-    parsed_answer = _parse(canonical(answer))
-    if parsed_answer is None:
-        reason = f"the answer {shorten(answer)} can't be read by math-verify"
-        return Equivalence(status="unparsed", method=None, reason=reason, gold=gold)
-    if verify(parsed_gold, parsed_answer, timeout_seconds=None):
-        reason = f"gold {shorten(gold)} and answer {shorten(answer)} are equal"
-        return Equivalence(status="correct", method="math-verify", reason=reason, gold=gold)
-    reason = f"gold {shorten(gold)} and answer {shorten(answer)} differ"
-    return Equivalence(status="incorrect", method="math-verify", reason=reason, gold=gold)
-
-
-@functools.lru_cache(maxsize=1024)
-def _parse(text: str) -> Any | None:
-    """What math-verify reads in the text as a box, or None where it reads nothing.
-
-    Only its LaTeX reader is used: its plain reader hands text to sympy's parse_expr.
-    """
-    from math_verify import LatexExtractionConfig, parse
-
-    found = parse(
-        "\\boxed{" + _DOLLAR.sub(" ", text) + "}",
-        extraction_config=(LatexExtractionConfig(boxed_match_priority=0),),
-        fallback_mode="no_fallback",
-        extraction_mode="first_match",
-        parsing_timeout=None,
-        raise_on_error=True,
+    return Equivalence(
+        status=chosen.status,
+        method=chosen.method,
+        reason=reason,
+        gold=golds[0],
+        gold_read=chosen.gold_read,
+        answer_read=chosen.answer_read,
     )
-    return found[0] if found else None
+
+
+@lru_cache(maxsize=8192)
+def _read(text: str) -> tuple[Reading, ...] | str:
+    """The readings of the text, or why there is none."""
+    try:
+        return read(text)
+    except UnreadableError as error:
+        return str(error)
+
+
+def _compare(gold: str, answer: str, policy: Policy, effort: Effort) -> Equivalence:
+    golds = _read(gold)
+    if isinstance(golds, str):
+        reason = f"the gold {shorten(gold)} can't be read: {golds}"
+        return Equivalence(status="error", method=None, reason=reason, gold=gold)
+    answers = _read(answer)
+    if isinstance(answers, str):
+        reason = f"the answer {shorten(answer)} can't be read: {answers}"
+        return Equivalence(
+            status="unparsed",
+            method=None,
+            reason=reason,
+            gold=gold,
+            gold_read=shorten(describe(golds[0].value)),
+        )
+    results = []
+    for left in golds:
+        for right in answers:
+            result = same_value(left.value, right.value, policy, effort)
+            if result and not _same_clauses(left.clause, right.clause):
+                result = None
+            if result:
+                return _verdict(True, gold, answer, left, right, effort)
+            results.append(result)
+    decided = None if None in results else False
+    return _verdict(decided, gold, answer, golds[0], answers[0], effort)
+
+
+def _same_clauses(gold: str, answer: str) -> bool:
+    """Whether two conditions may agree: not where both name numbers, and different ones."""
+    numbers = sorted(_DIGITS.findall(gold)), sorted(_DIGITS.findall(answer))
+    return not numbers[0] or not numbers[1] or numbers[0] == numbers[1]
+
+
+def _verdict(
+    result: bool | None, gold: str, answer: str, left: Reading, right: Reading, effort: Effort
+) -> Equivalence:
+    shown = f"gold {shorten(gold)} and answer {shorten(answer)}"
+    status: Literal["correct", "incorrect", "unparsed"]
+    if result is None:
+        status, reason = "unparsed", f"{shown} could not be compared"
+    elif result:
+        status, reason = "correct", f"{shown} are equal"
+    else:
+        status, reason = "incorrect", f"{shown} differ"
+    return Equivalence(
+        status=status,
+        method=None if result is None else effort.method,
+        reason=reason,
+        gold=gold,
+        gold_read=shorten(describe(left.value)),
+        answer_read=shorten(describe(right.value)),
+    )

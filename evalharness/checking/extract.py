@@ -1,11 +1,18 @@
-"""Finds the answer in a response: where the template told the model to put it, and nowhere else."""
+"""Finds the answer in a response: where the template told the model to put it, or anywhere."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
+from evalharness.checking.places import (
+    DESCRIPTIONS,
+    PLACES,
+    Span,
+    TruncatedError,
+    find_answer_tag,
+    find_box,
+)
 from evalharness.definitions import suggestion
 from evalharness.errors import InputError
 
@@ -17,52 +24,46 @@ class Extraction:
     answer: str | None
     """None where the response has no answer; then start and end are 0."""
     rule: str | None
-    """The place that held it: `box`, `answer-tag`, `sentence` or `last-number`."""
+    """The place that held it, of `ANSWER_PLACES`."""
     start: int
     end: int
     note: str
     """For a person: why there is no answer, or what was odd about it; empty otherwise."""
 
 
-DEFAULT_ANSWER_FORMAT = ("box", "answer-tag", "sentence", "last-number")
+ANSWER_PLACES = tuple(PLACES)
+"""What an answer format is made of."""
 
-_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])[ \t\n]{0,8}")
-_ESCAPE_OR_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
-_BARE_BOX = re.compile(
-    r"(?=[-+.\d\\(]|[A-Za-z](?![A-Za-z]))[^$\n]{1,200}?(?=\$|\n|\\\)|\\\]|\.(?:\s|\Z)|\Z)"
-)
-_TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
-_SENTENCE = re.compile(
-    r"\banswer\b\*{0,2}(?:[ ]to[ ](?:the|this)[ ](?:question|problem))?\s{0,4}"
-    r"(?::|is\b|=)\s{0,4}\*{0,2}:?\s{0,4}",
-    re.IGNORECASE,
-)
-_SENTENCE_END = re.compile(r"[.!](?=\s|\*|\"|\Z)|\n|\s*I hope it is correct|。")
-_DISPLAY = re.compile(
-    r"\s{0,4}(?:\$\$(?P<dollars>[^$]{1,2000})\$\$|\\\[(?P<bracket>.{1,2000}?)\\\])"
-)
-_NUMBER = re.compile(
-    r"(?:(?<![\w)\]}])-)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:/\d+)?(?:\\?%)?"
-)
+DEFAULT_ANSWER_FORMAT = ("box", "answer-tag", "sentence", "last-expression")
+"""Any place, the most deliberate one first: where no template says, and the lenient reading."""
 
-
-class _TruncatedError(Exception):
-    """The response ends inside its last box: what stands there is not the model's answer."""
+INSIDE_THINKING = "inside the thinking block"
+_CUT = "the response ends inside its last \\boxed{"
+_EARLIER_BOX = "its last \\boxed{ never closes: the box before it"
+_THINK = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
 
 
 def extract(response: str, answer_format: tuple[str, ...]) -> Extraction:
-    r"""The answer of the first place in `answer_format` that has one.
+    r"""The strict reading: the answer of the first place in `answer_format` that has one.
 
-    - `box`: the last `\boxed`, `\fbox` (also `\boxed 42`) that isn't empty; an empty one is an echo
-      of the prompt. When the last box never closes the response was cut inside its answer: there
-      is no answer, neither in an earlier box nor in a later place of the format.
+    - `box`: the last `\boxed`, `\fbox` (also `\boxed 42`) that isn't empty; an empty one, or one
+      that holds only dots or "your answer", is an echo of the prompt. When the last box never
+      closes the response was cut inside its answer: there is no answer, neither in an earlier box
+      nor in a later place of the format.
     - `answer-tag`: the last `<answer>...</answer>`, or from the last `<answer>` to the end when its
       closing tag was the stop string; a box inside, or else an answer sentence, is its content.
-    - `sentence`: after the last "answer is" or "answer:", to the end of the sentence.
+    - `sentence`: after the last "answer is" or "answer:", to the end of the sentence; also GSM8K's
+      line `#### 42`.
+    - `last-expression`: the last formula between dollar signs or `\(..\)` that is more than a
+      single name, or the last number, whichever ends later.
     - `last-number`: the last number.
 
-    A box inside `<think>` counts, as it does for every published grader. Time and memory are linear
-    in the length of the response.
+    A base model goes on with a new question after its answer: `sentence` reads nothing after a line
+    that opens one ("Question:", "Problem 2:", `<|im_start|>`, ...) behind an answer sentence, and
+    the last two places nothing after such a line that isn't the response's first.
+
+    An answer inside `<think>` counts, as it does for every published grader, and is noted. Time
+    and memory are linear in the length of the response.
 
     Raises:
         InputError: the format is empty or names an unknown place.
@@ -73,17 +74,35 @@ def extract(response: str, answer_format: tuple[str, ...]) -> Extraction:
     check_answer_format(answer_format)
     try:
         for place in answer_format:
-            found = _PLACES[place](response, 0, len(response))
-            if found is not None:
-                start, end, note = found
-                return Extraction(
-                    answer=response[start:end], rule=place, start=start, end=end, note=note
-                )
-    except _TruncatedError:
-        note = "the response ends inside its last \\boxed{"
-        return Extraction(answer=None, rule=None, start=0, end=0, note=note)
-    note = "no " + " and no ".join(_DESCRIPTIONS[place] for place in answer_format)
+            span = PLACES[place](response, 0, len(response))
+            if span is not None:
+                return _extraction(response, place, span)
+    except TruncatedError:
+        return Extraction(answer=None, rule=None, start=0, end=0, note=_CUT)
+    note = "no " + " and no ".join(DESCRIPTIONS[place] for place in answer_format)
     return Extraction(answer=None, rule=None, start=0, end=0, note=f"{note} in the response")
+
+
+def extract_leniently(response: str, strict: Extraction) -> Extraction:
+    r"""The strict reading where it has an answer, otherwise that of any place.
+
+    In a response that was cut inside its last box the box before it counts here, and without one
+    the places that follow.
+    """
+    if strict.answer is not None:
+        return strict
+    for place in DEFAULT_ANSWER_FORMAT:
+        if place == "box":
+            span = find_box(response, 0, len(response), closed_only=True)
+            if span is not None and strict.note == _CUT:
+                span = span._replace(note=_EARLIER_BOX)
+        elif place == "answer-tag":
+            span = find_answer_tag(response, 0, len(response), closed_only=True)
+        else:
+            span = PLACES[place](response, 0, len(response))
+        if span is not None:
+            return _extraction(response, place, span)
+    return strict
 
 
 def check_answer_format(answer_format: tuple[str, ...]) -> None:
@@ -93,121 +112,37 @@ def check_answer_format(answer_format: tuple[str, ...]) -> None:
         InputError: the format is empty or names an unknown place.
     """
     if not answer_format:
-        raise InputError(f"an answer format needs at least one place of {', '.join(_PLACES)}")
+        raise InputError(f"an answer format needs at least one place of {', '.join(PLACES)}")
     for place in answer_format:
-        if place not in _PLACES:
+        if place not in PLACES:
             raise InputError(
-                f'unknown place "{place}" in an answer format{suggestion(place, _PLACES)}: '
-                f"it takes {', '.join(_PLACES)}"
+                f'unknown place "{place}" in an answer format{suggestion(place, PLACES)}: '
+                f"it takes {', '.join(PLACES)}"
             )
 
 
-_Span = tuple[int, int, str]
+def _extraction(response: str, place: str, span: Span) -> Extraction:
+    notes = [span.note] if span.note else []
+    if _is_inside_thinking(response, span):
+        notes.append(INSIDE_THINKING)
+    return Extraction(
+        answer=response[span.start : span.end],
+        rule=place,
+        start=span.start,
+        end=span.end,
+        note="; ".join(notes),
+    )
 
 
-def _trim(text: str, start: int, end: int, characters: str = "") -> tuple[int, int]:
-    """The span without white space, and without `characters`, at its ends."""
-    while start < end and (text[start].isspace() or text[start] in characters):
-        start += 1
-    while end > start and (text[end - 1].isspace() or text[end - 1] in characters):
-        end -= 1
-    return start, end
+def _is_inside_thinking(response: str, span: Span) -> bool:
+    """Whether the next thinking tag after the span closes, or the last one before it opens.
 
-
-def _closing_braces(text: str, start: int, end: int) -> dict[int, int]:
-    """Where each open brace of text[start:end] closes; one pass, escaped braces don't count."""
-    closing: dict[int, int] = {}
-    stack: list[int] = []
-    for token in _ESCAPE_OR_BRACE.finditer(text, start, end):
-        if token[0] == "{":
-            stack.append(token.start())
-        elif token[0] == "}" and stack:
-            closing[stack.pop()] = token.start()
-    return closing
-
-
-def _find_box(text: str, start: int, end: int) -> _Span | None:
-    boxes = [match.end() for match in _BOX.finditer(text, start, end)]
-    if not boxes:
-        return None
-    closing = _closing_braces(text, boxes[0], end)
-    for opening in reversed(boxes):
-        if opening < end and text[opening] == "{":
-            if opening not in closing:
-                raise _TruncatedError
-            inner = _trim(text, opening + 1, closing[opening])
-        else:
-            bare = _BARE_BOX.match(text, opening, end)
-            if bare is None:
-                continue
-            inner = _trim(text, bare.start(), bare.end())
-        if inner[0] < inner[1]:
-            return (*inner, "")
-    return None
-
-
-def _find_answer_tag(text: str, start: int, end: int) -> _Span | None:
-    tags = list(_TAG.finditer(text, start, end))
-    for index in range(len(tags) - 1, -1, -1):
-        tag = tags[index]
-        if tag[1]:
-            continue
-        is_last = index + 1 == len(tags)
-        if not is_last and not tags[index + 1][1]:
-            continue
-        inner = _trim(text, tag.end(), end if is_last else tags[index + 1].start())
-        if inner[0] == inner[1]:
-            continue
-        note = "the answer tag isn't closed" if is_last else ""
-        nested = _find_box(text, *inner) or _find_sentence(text, *inner)
-        return (*nested[:2], note) if nested else (*inner, note)
-    return None
-
-
-def _find_sentence(text: str, start: int, end: int) -> _Span | None:
-    for match in reversed(list(_SENTENCE.finditer(text, start, end))):
-        display = _DISPLAY.match(text, match.end(), end)
-        if display is not None:
-            group = "dollars" if display["dollars"] is not None else "bracket"
-            inner = _trim(text, *display.span(group), ".,")
-        else:
-            limit = min(end, match.end() + 1000)
-            stop = _SENTENCE_END.search(text, match.end(), limit)
-            inner = _trim(text, match.end(), stop.start() if stop else limit, '.,*:"')
-            inner = _without_dollars(text, *inner)
-        if inner[0] < inner[1]:
-            return (*inner, "")
-    return None
-
-
-def _without_dollars(text: str, start: int, end: int) -> tuple[int, int]:
-    r"""Without the `$...$` or `\(...\)` around the whole span, or a currency sign before it."""
-    content = text[start:end]
-    if content.startswith("\\(") and content.endswith("\\)") and content.count("\\(") == 1:
-        return _trim(text, start + 2, end - 2, ".,")
-    if content.count("$") == 2 and content[0] == content[-1] == "$" and len(content) > 2:
-        return _trim(text, start + 1, end - 1, ".,")
-    if content.count("$") == 1 and content[0] == "$":
-        return _trim(text, start + 1, end)
-    return start, end
-
-
-def _find_last_number(text: str, start: int, end: int) -> _Span | None:
-    last = None
-    for last in _NUMBER.finditer(text, start, end):  # noqa: B007 - only the last one counts
+    Templates that end in `<think>` give responses that only close it.
+    """
+    after = _THINK.search(response, span.end)
+    if after is not None:
+        return after[1] == "/"
+    before = None
+    for before in _THINK.finditer(response, 0, span.start):  # noqa: B007 - the last one counts
         pass
-    return (*last.span(), "") if last else None
-
-
-_PLACES: dict[str, Callable[[str, int, int], _Span | None]] = {
-    "box": _find_box,
-    "answer-tag": _find_answer_tag,
-    "sentence": _find_sentence,
-    "last-number": _find_last_number,
-}
-_DESCRIPTIONS = {
-    "box": "\\boxed{}",
-    "answer-tag": "<answer>",
-    "sentence": '"answer is"',
-    "last-number": "number",
-}
+    return before is not None and not before[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import selectors
@@ -9,8 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from evalharness.checking.checkers import DEFAULT_CHECKER
+from evalharness.checking.policy import Policy
 from evalharness.errors import EvalHarnessError
 from evalharness.paths import PACKAGE
 from evalharness.records import Status
@@ -39,12 +44,50 @@ class Outcome:
     method: str | None
     reason: str
     num_milliseconds: float
+    gold_read: str | None = None
+    answer_read: str | None = None
+
+
+Comparison = tuple[tuple[str, ...], str, Policy]
+"""Golds, answer and policy: all that an outcome depends on."""
+
+
+@functools.lru_cache(maxsize=1024)
+def _changes(policy: Policy) -> dict[str, Any]:
+    return policy.changes()
+
+
+def _request(golds: tuple[str, ...], answer: str, policy: Policy, timeout_seconds: float) -> bytes:
+    request = {
+        "golds": golds,
+        "answer": answer,
+        "policy": _changes(policy),
+        # Twice the time: its own alarm is for the case that this process isn't there to kill it.
+        "limit_seconds": 2 * timeout_seconds + 1,
+    }
+    return json.dumps(request).encode("ascii") + b"\n"
+
+
+def _reply(line: bytes, golds: tuple[str, ...]) -> Outcome:
+    try:
+        reply = json.loads(line)
+    except ValueError as error:
+        raise WorkerDiedError(f"it wrote {line[:80]!r} instead of an answer") from error
+    return Outcome(
+        status=reply["status"],
+        gold=reply["gold"] if reply["gold"] is not None else golds[0],
+        method=reply["method"],
+        reason=reply["reason"],
+        num_milliseconds=reply["num_milliseconds"],
+        gold_read=reply["gold_read"],
+        answer_read=reply["answer_read"],
+    )
 
 
 class WorkerProcess:
     """A running `evalharness.checking.worker`; one thread at a time may use it."""
 
-    def __init__(self, *, memory_limit_bytes: int) -> None:
+    def __init__(self, *, memory_limit_bytes: int, checker: str = DEFAULT_CHECKER) -> None:
         """Start it; `wait_until_ready` comes next."""
         # Kept on disk to explain a failed start; a pipe that nobody reads could fill and block it.
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
@@ -54,7 +97,7 @@ class WorkerProcess:
         path = os.pathsep.join([str(PACKAGE.parent), *([inherited] if inherited else [])])
         try:
             self._process = subprocess.Popen(
-                [*command, "--memory-limit-bytes", str(memory_limit_bytes)],
+                [*command, "--memory-limit-bytes", str(memory_limit_bytes), "--checker", checker],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._messages,
@@ -74,6 +117,9 @@ class WorkerProcess:
         os.set_blocking(self._stdin.fileno(), False)
         os.set_blocking(self._stdout.fileno(), False)
         self._received = bytearray()
+        self._to_write = memoryview(b"")
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._stdout, selectors.EVENT_READ)
 
     @property
     def pid(self) -> int:
@@ -86,7 +132,7 @@ class WorkerProcess:
             CheckerError: it ended or hung, with the last thing it said.
         """
         try:
-            self._exchange(b"", _START_SECONDS)
+            self._receive(_START_SECONDS)
         except (WorkerDiedError, TimedOutError) as error:
             self.kill()
             self._process.wait()
@@ -99,27 +145,22 @@ class WorkerProcess:
                 "to see why"
             ) from error
 
-    def compare(self, golds: tuple[str, ...], answer: str, timeout_seconds: float) -> Outcome:
-        """Ask for one comparison.
+    def compare(
+        self, comparisons: Iterable[Comparison], timeout_seconds: float
+    ) -> Iterator[Outcome]:
+        """Ask for some comparisons at once; their outcomes in order, each when it is there.
 
         Raises:
-            TimedOutError: no answer within `timeout_seconds`.
+            TimedOutError: the next one took more than `timeout_seconds`; the rest wasn't begun.
             WorkerDiedError: it was killed or crashed.
         """
-        # Twice the time: its own alarm is for the case that this process isn't there to kill it.
-        request = {"golds": golds, "answer": answer, "limit_seconds": 2 * timeout_seconds + 1}
-        line = self._exchange(json.dumps(request).encode("ascii") + b"\n", timeout_seconds)
-        try:
-            reply = json.loads(line)
-        except ValueError as error:
-            raise WorkerDiedError(f"it wrote {line[:80]!r} instead of an answer") from error
-        return Outcome(
-            status=reply["status"],
-            gold=reply["gold"] if reply["gold"] is not None else golds[0],
-            method=reply["method"],
-            reason=reply["reason"],
-            num_milliseconds=reply["num_milliseconds"],
-        )
+        asked = list(comparisons)
+        lines = [_request(*each, timeout_seconds) for each in asked]
+        self._to_write = memoryview(b"".join(lines))
+        if self._to_write:
+            self._selector.register(self._stdin, selectors.EVENT_WRITE)
+        for golds, _, _ in asked:
+            yield _reply(self._receive(timeout_seconds), golds)
 
     def kill(self) -> None:
         """SIGKILL; any thread may call it."""
@@ -129,40 +170,37 @@ class WorkerProcess:
         """Kill it, wait for its end and give its files back."""
         self.kill()
         self._process.wait()
+        self._selector.close()
         self._stdin.close()
         self._stdout.close()
         self._messages.close()
 
-    def _exchange(self, data: bytes, seconds: float) -> bytes:
-        """Write `data` and read one line, both before the deadline."""
+    def _receive(self, seconds: float) -> bytes:
+        """The next line, while what is left to write is written."""
         deadline = time.monotonic() + seconds
-        left = memoryview(data)
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._stdout, selectors.EVENT_READ)
-            if left:
-                selector.register(self._stdin, selectors.EVENT_WRITE)
-            while b"\n" not in self._received:
-                remaining = deadline - time.monotonic()
-                if remaining <= 0:
-                    raise TimedOutError(f"no answer in {seconds:g} s")
-                for key, _ in selector.select(remaining):
-                    if key.fileobj is self._stdin:
-                        left = left[self._write(left) :]
-                        if not left:
-                            selector.unregister(self._stdin)
-                    else:
-                        self._read()
+        while b"\n" not in self._received:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise TimedOutError(f"no answer in {seconds:g} s")
+            for key, _ in self._selector.select(remaining):
+                if key.fileobj is self._stdin:
+                    self._write()
+                else:
+                    self._read()
         line, _, rest = self._received.partition(b"\n")
         self._received = rest
         return bytes(line)
 
-    def _write(self, data: memoryview) -> int:
+    def _write(self) -> None:
         try:
-            return os.write(self._stdin.fileno(), data)
+            written = os.write(self._stdin.fileno(), self._to_write)
         except BlockingIOError:
-            return 0
+            return
         except BrokenPipeError as error:
             raise WorkerDiedError(self._how_it_ended()) from error
+        self._to_write = self._to_write[written:]
+        if not self._to_write:
+            self._selector.unregister(self._stdin)
 
     def _read(self) -> None:
         chunk = os.read(self._stdout.fileno(), 1 << 16)

@@ -2,13 +2,14 @@
 
 It is started by `workers.CheckerPool` as a plain subprocess, so it works from threads, notebooks,
 Ray tasks and programs without a `__main__` guard. First it writes `{"ready": true}`; then each line
-`{"golds": [...], "answer": "...", "limit_seconds": 11.0}` gets one line in return. It ends when
-its input ends.
+`{"golds": [...], "answer": "...", "policy": {}, "limit_seconds": 5.0}` gets one line in return. It
+ends when its input ends.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import logging
 import os
@@ -17,25 +18,32 @@ import sys
 import time
 from typing import Any, TextIO
 
-from evalharness.checking.equivalence import judge_answer
+from evalharness.checking.checkers import CHECKERS, Checker, open_checker
+from evalharness.checking.policy import Policy
+
+_WARM_UP = (("0.5", "\\frac{1}{2}"), ("2\\sqrt{2} x", "\\sqrt{8} x"), ("x^2+1", "x^2+y"))
+"""A cheap pair, one that takes algebra, and one that runs through every stage without success."""
 
 
 def main() -> None:
     """Serve until the input ends."""
     parser = argparse.ArgumentParser(prog="python -m evalharness.checking.worker")
     parser.add_argument("--memory-limit-bytes", type=int, required=True)
+    parser.add_argument("--checker", choices=CHECKERS, default=CHECKERS[0])
     options = parser.parse_args()
     protocol = _take_protocol_output()
     _settle_signals()
 
     logging.getLogger("math_verify").setLevel(logging.ERROR)
     # Imports, regular expressions and parser tables: not charged to the first answer.
-    judge_answer(("\\frac{1}{2}",), "0.5")
+    checker = open_checker(options.checker)
+    for gold, answer in _WARM_UP:
+        checker.judge((gold,), answer, Policy())
     _limit_memory(options.memory_limit_bytes)
     _write(protocol, {"ready": True})
     _discard_messages()
     for line in sys.stdin:
-        _write(protocol, _answer(json.loads(line)))
+        _write(protocol, _answer(checker, json.loads(line)))
 
 
 def _take_protocol_output() -> TextIO:
@@ -83,12 +91,20 @@ def _set_alarm(seconds: float) -> None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
-def _answer(request: dict[str, Any]) -> dict[str, Any]:
+@functools.lru_cache(maxsize=1024)
+def _policy(changes: str) -> Policy:
+    return Policy.from_table(json.loads(changes))
+
+
+def _answer(checker: Checker, request: dict[str, Any]) -> dict[str, Any]:
     start = time.perf_counter()
     _set_alarm(request["limit_seconds"])
     try:
-        result = judge_answer(tuple(request["golds"]), request["answer"])
+        policy = _policy(json.dumps(request["policy"]))
+        result = checker.judge(tuple(request["golds"]), request["answer"], policy)
         answer: dict[str, Any] = {
+            "gold_read": result.gold_read,
+            "answer_read": result.answer_read,
             "status": result.status,
             "method": result.method,
             "reason": result.reason,
@@ -100,6 +116,8 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
             "method": None,
             "reason": f"the comparison failed: {type(error).__name__}: {str(error)[:300]}",
             "gold": None,
+            "gold_read": None,
+            "answer_read": None,
         }
     _set_alarm(0)
     answer["num_milliseconds"] = 1000 * (time.perf_counter() - start)

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
+import time
 from collections import OrderedDict, deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from evalharness.checking.equivalence import canonical, equal_text, shorten
-from evalharness.checking.extract import Extraction, extract
+from evalharness.checking.checkers import DEFAULT_CHECKER, open_checker
+from evalharness.checking.equivalence import Equivalence, shorten
+from evalharness.checking.judging import (
+    failure,
+    find_answers,
+    outcome_of,
+    pass_on,
+    without_comparison,
+)
+from evalharness.checking.policy import Policy
 from evalharness.checking.process import (
     CheckerError,
+    Comparison,
     Outcome,
     TimedOutError,
     WorkerDiedError,
@@ -25,22 +36,29 @@ from evalharness.records import Judgement, Status
 _MOST_WORKERS = 8
 _MOST_REMEMBERED = 100_000
 _LONGEST_REMEMBERED = 10_000
+_BATCH_SECONDS = 0.02
+"""Of work that a worker is given at once: more costs waiting, less costs messages."""
+_LARGEST_BATCH = 32
+_PLAIN_NUMBER = re.compile(r"[$ ]{0,2}[-+]?[\d.,]{1,20}(?:/\d{1,10})?(?:\\?%)?[$. ]{0,2}")
+_FIRST_HERE = 64
+_LONGEST_HERE = 1_000
+_DEFAULT_POLICY = Policy()
 
 
 @dataclass(slots=True, kw_only=True)
 class _Task:
-    """One comparison and everybody who waits for it."""
+    """One comparison; everybody who waits for it waits for its future."""
 
-    golds: tuple[str, ...]
-    answer: str
-    waiting: list[tuple[Future[Judgement], Extraction]] = field(default_factory=list)
-    outcome: Outcome | None = None
+    key: Comparison
+    future: Future[Outcome]
+    deaths: list[str] = field(default_factory=list)
+    """How workers ended over it."""
 
 
 class CheckerPool:
-    """Judges responses: extraction and exact text here, mathematics in worker processes.
+    """Judges responses: extraction, equal texts and numbers here, the rest in worker processes.
 
-    Safe to use from many threads. Equal (golds, answer) pairs are computed once. Workers start
+    Safe to use from many threads. Equal (golds, answer, policy) are computed once. Workers start
     when they are first needed, and none outlives `close` or this process. Don't carry a pool over
     a fork.
     """
@@ -49,14 +67,17 @@ class CheckerPool:
         self,
         *,
         num_workers: int | None = None,
-        timeout_seconds: float = 5.0,
+        timeout_seconds: float = 2.0,
         memory_limit_bytes: int = 2 << 30,
+        checker: str = DEFAULT_CHECKER,
     ) -> None:
         """Set the limits of one comparison; `num_workers` None is one a core, at most 8.
 
         Raises:
-            InputError: a limit isn't positive.
+            InputError: a limit isn't positive, or there is no such checker.
         """
+        self._cheap = open_checker(checker).cheap
+        self.checker = checker
         if num_workers is None:
             num_workers = min(os.cpu_count() or 1, _MOST_WORKERS)
         if num_workers < 1 or not timeout_seconds > 0 or memory_limit_bytes < 1:
@@ -69,7 +90,7 @@ class CheckerPool:
         self.memory_limit_bytes = memory_limit_bytes
         self._changed = threading.Condition()
         self._queue: deque[_Task] = deque()
-        self._tasks: OrderedDict[tuple[tuple[str, ...], str], _Task] = OrderedDict()
+        self._outcomes: OrderedDict[Comparison, Future[Outcome]] = OrderedDict()
         self._threads: list[threading.Thread] = []
         self._processes: set[WorkerProcess] = set()
         self._num_idle = 0
@@ -88,7 +109,11 @@ class CheckerPool:
         self.close(wait=error is None)
 
     def submit(
-        self, response: str, golds: tuple[str, ...], answer_format: tuple[str, ...]
+        self,
+        response: str,
+        golds: tuple[str, ...],
+        answer_format: tuple[str, ...],
+        policy: Policy = _DEFAULT_POLICY,
     ) -> Future[Judgement]:
         """The judgement to come on `response`; the future never raises because of its content.
 
@@ -97,27 +122,38 @@ class CheckerPool:
             CheckerError: the pool is closed. The future raises it where no worker can start.
         """
         future: Future[Judgement] = Future()
-        found = extract(response, answer_format)
-        outcome = _judge_without_mathematics(golds, found)
-        if outcome is not None:
-            future.set_result(_judgement(found, outcome))
+        found = find_answers(response, answer_format, policy)
+        known = without_comparison(found, golds)
+        if known is not None:
+            future.set_result(known)
             return future
-        answer = found.answer or ""
+        comparison = self.compare(golds, found.answer, policy)
+        comparison.add_done_callback(lambda done: pass_on(done, found, future))
+        return future
+
+    def compare(self, golds: tuple[str, ...], answer: str, policy: Policy) -> Future[Outcome]:
+        """The outcome to come of one comparison; all who ask the same get the same future.
+
+        Raises:
+            CheckerError: the pool is closed. The future raises it where no worker can start.
+        """
+        key = (golds, answer, policy)
+        known = self._known(key)
+        if known is not None:
+            return known
+        cheap = self._judge_here(key)
+        future: Future[Outcome] = Future()
+        if cheap is not None:
+            future.set_result(outcome_of(cheap))
         with self._changed:
-            if self._is_closed:
-                raise CheckerError("the checker pool is closed: open a new one")
-            key = (golds, answer)
-            task = self._tasks.get(key)
-            if task is not None and task.outcome is not None:
-                future.set_result(_judgement(found, task.outcome))
-                return future
-            if task is None:
-                task = _Task(golds=golds, answer=answer)
-                self._remember(key, task)
-                self._queue.append(task)
+            known = self._known(key)
+            if known is not None:
+                return known
+            self._remember(key, future)
+            if cheap is None:
+                self._queue.append(_Task(key=key, future=future))
                 self._start_thread_if_needed()
                 self._changed.notify()
-            task.waiting.append((future, found))
         return future
 
     def close(self, *, wait: bool = True) -> None:
@@ -137,18 +173,38 @@ class CheckerPool:
                     process.kill()
             self._changed.notify_all()
         for task in cancelled:
-            for future, _ in task.waiting:
-                future.cancel()
+            task.future.cancel()
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join()
 
-    def _remember(self, key: tuple[tuple[str, ...], str], task: _Task) -> None:
-        if len(task.answer) > _LONGEST_REMEMBERED:
+    def _judge_here(self, key: Comparison) -> Equivalence | None:
+        """What this process decides itself: equal texts, numbers, and all cheap pairs at first.
+
+        Starting a worker isn't worth a few pairs; many would keep this one thread busy.
+        """
+        golds, answer, _ = key
+        is_plain = answer in golds or all(map(_PLAIN_NUMBER.fullmatch, (answer, *golds)))
+        is_early = len(self._outcomes) < _FIRST_HERE and len(answer) <= _LONGEST_HERE
+        if not is_plain and not is_early:
+            return None
+        try:
+            return self._cheap(*key)
+        except Exception:  # noqa: BLE001 - the worker meets it too, and its message is kept
+            return None
+
+    def _known(self, key: Comparison) -> Future[Outcome] | None:
+        with self._changed:
+            if self._is_closed:
+                raise CheckerError("the checker pool is closed: open a new one")
+            return self._outcomes.get(key)
+
+    def _remember(self, key: Comparison, future: Future[Outcome]) -> None:
+        if len(key[1]) > _LONGEST_REMEMBERED:
             return
-        self._tasks[key] = task
-        while len(self._tasks) > _MOST_REMEMBERED:
-            self._tasks.popitem(last=False)
+        self._outcomes[key] = future
+        while len(self._outcomes) > _MOST_REMEMBERED:
+            self._outcomes.popitem(last=False)
 
     def _start_thread_if_needed(self) -> None:
         if len(self._queue) > self._num_idle and len(self._threads) < self.num_workers:
@@ -159,51 +215,71 @@ class CheckerPool:
     def _serve(self) -> None:
         """Take tasks until the pool closes, with one worker process at a time."""
         process: WorkerProcess | None = None
+        batch_size = 1.0
         while True:
-            with self._changed:
-                self._num_idle += 1
-                while not self._queue and not self._is_closed:
-                    self._changed.wait()
-                self._num_idle -= 1
-                if not self._queue:
-                    break
-                task = self._queue.popleft()
+            tasks = self._take(int(batch_size))
+            if not tasks:
+                break
+            began, number = time.perf_counter(), len(tasks)
             try:
-                process, outcome = self._compare(process, task)
+                process = self._compare_all(process, tasks)
             except Exception as error:  # noqa: BLE001 - who waits gets it; the thread goes on
                 process = None
-                self._fail(task, error)
-            else:
-                self._finish(task, outcome)
+                for task in tasks:
+                    self._fail(task, error)
+            each = (time.perf_counter() - began) / number
+            batch_size = min(max((batch_size + _BATCH_SECONDS / each) / 2, 1), _LARGEST_BATCH)
         if process is not None:
             self._retire(process)
 
-    def _compare(
-        self, process: WorkerProcess | None, task: _Task
-    ) -> tuple[WorkerProcess | None, Outcome]:
-        """The outcome, and the worker that is still good for the next task."""
-        shown = shorten(task.answer)
-        deaths: list[str] = []
-        while len(deaths) < 2 and not self._is_cancelled:
+    def _take(self, most: int) -> deque[_Task]:
+        """The next tasks, no more than this thread's share; empty when the pool is closed."""
+        with self._changed:
+            self._num_idle += 1
+            while not self._queue and not self._is_closed:
+                self._changed.wait()
+            self._num_idle -= 1
+            share = -(-len(self._queue) // self.num_workers)
+            return deque(self._queue.popleft() for _ in range(min(most, share)))
+
+    def _compare_all(
+        self, process: WorkerProcess | None, tasks: deque[_Task]
+    ) -> WorkerProcess | None:
+        """Finish and remove every task; the worker that is still good for the next ones."""
+        while tasks and not self._is_cancelled:
             if process is None:
                 process = self._new_process()
             try:
-                return process, process.compare(task.golds, task.answer, self.timeout_seconds)
+                for outcome in process.compare([task.key for task in tasks], self.timeout_seconds):
+                    self._finish(tasks.popleft(), outcome)
             except TimedOutError:
                 self._retire(process)
-                reason = f"comparing answer {shown} took more than {self.timeout_seconds:g} s"
-                return None, _failure("timeout", task.golds, reason, self.timeout_seconds)
+                process = None
+                self._give_up(tasks.popleft(), "timeout")
             except WorkerDiedError as error:
                 self._retire(process)
                 process = None
-                deaths.append(str(error))
-        if self._is_cancelled:
-            return None, _failure("error", task.golds, "the checker pool was closed")
-        reason = f"the worker died twice comparing answer {shown}: {' and '.join(deaths)}"
-        return None, _failure("error", task.golds, reason)
+                tasks[0].deaths.append(str(error))
+                if len(tasks[0].deaths) == 2 and not self._is_cancelled:
+                    self._give_up(tasks.popleft(), "error")
+        while tasks:
+            task = tasks.popleft()
+            self._finish(task, failure("error", task.key[0], "the checker pool was closed"))
+        return process
+
+    def _give_up(self, task: _Task, status: Status) -> None:
+        golds, answer, _ = task.key
+        shown = shorten(answer)
+        if status == "timeout":
+            reason = f"comparing answer {shown} took more than {self.timeout_seconds:g} s"
+            self._finish(task, failure(status, golds, reason, self.timeout_seconds))
+        else:
+            how = " and ".join(task.deaths)
+            reason = f"the worker died twice comparing answer {shown}: {how}"
+            self._finish(task, failure(status, golds, reason))
 
     def _new_process(self) -> WorkerProcess:
-        process = WorkerProcess(memory_limit_bytes=self.memory_limit_bytes)
+        process = WorkerProcess(memory_limit_bytes=self.memory_limit_bytes, checker=self.checker)
         with self._changed:
             self._processes.add(process)
             if self._is_cancelled:
@@ -221,66 +297,18 @@ class CheckerPool:
             self._processes.discard(process)
 
     def _finish(self, task: _Task, outcome: Outcome) -> None:
-        with self._changed:
-            task.outcome = outcome
-            waiting, task.waiting = task.waiting, []
-            if outcome.status == "error" and outcome.method is None:
-                self._forget(task)
-        for future, found in waiting:
-            if future.set_running_or_notify_cancel():
-                future.set_result(_judgement(found, outcome))
+        if outcome.status == "error" and outcome.method is None:
+            self._forget(task)
+        if task.future.set_running_or_notify_cancel():
+            task.future.set_result(outcome)
 
     def _fail(self, task: _Task, error: Exception) -> None:
-        with self._changed:
-            self._forget(task)
-            waiting, task.waiting = task.waiting, []
-        for future, _ in waiting:
-            if future.set_running_or_notify_cancel():
-                future.set_exception(error)
+        self._forget(task)
+        if task.future.set_running_or_notify_cancel():
+            task.future.set_exception(error)
 
     def _forget(self, task: _Task) -> None:
         """A worker's death may not repeat, so it isn't remembered."""
-        key = (task.golds, task.answer)
-        if self._tasks.get(key) is task:
-            del self._tasks[key]
-
-
-def _judge_without_mathematics(golds: tuple[str, ...], found: Extraction) -> Outcome | None:
-    """The outcome where no worker is needed: no answer, nothing to compare, or the gold's text."""
-    if not golds:
-        return _failure("error", golds, "the problem has no accepted answer")
-    if found.answer is None:
-        return _failure("no_answer", golds, found.note)
-    if not canonical(found.answer):
-        return _failure("no_answer", golds, "the answer is empty")
-    same = equal_text(golds, found.answer)
-    if same is None:
-        return None
-    return Outcome(
-        status="correct", gold=same.gold, method=same.method, reason=same.reason, num_milliseconds=0
-    )
-
-
-def _failure(status: Status, golds: tuple[str, ...], reason: str, seconds: float = 0.0) -> Outcome:
-    return Outcome(
-        status=status,
-        gold=golds[0] if golds else None,
-        method=None,
-        reason=reason,
-        num_milliseconds=1000 * seconds,
-    )
-
-
-def _judgement(found: Extraction, outcome: Outcome) -> Judgement:
-    reason = outcome.reason
-    if found.note and found.answer is not None:
-        reason = f"{reason} ({found.note})"
-    return Judgement(
-        status=outcome.status,
-        extracted=found.answer,
-        extraction=found.rule,
-        gold=outcome.gold,
-        method=outcome.method,
-        reason=reason,
-        num_milliseconds=outcome.num_milliseconds,
-    )
+        with self._changed:
+            if self._outcomes.get(task.key) is task.future:
+                del self._outcomes[task.key]

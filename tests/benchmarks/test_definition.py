@@ -4,6 +4,7 @@ import pytest
 
 from evalharness.benchmarks.definition import definition_paths, folded, read_definition
 from evalharness.benchmarks.sources import HubDataset, LocalFile, PublishedFile
+from evalharness.checking.policy import Policy
 from evalharness.errors import InputError
 
 FILE = '[[sources]]\nfile = "toy.jsonl"\n'
@@ -152,3 +153,55 @@ def test_errata_are_the_34_minerva_rows_and_4_olympiad_rows():
     assert 88 in rows["minerva"]
     assert rows["olympiadbench"] == [149, 357, 571, 667]
     assert all(not found for name, found in rows.items() if name in COUNTS and name[0] in "ag")
+
+
+POLICY = """
+[policy]
+units = "compare"
+
+[[policy_rows]]
+rows = [2]
+reason = "the problem asks for a rounded value"
+absolute_tolerance = 0.1
+
+"""
+
+
+def test_a_row_has_the_policy_of_its_benchmark_but_for_what_is_said_of_it(tmp_path):
+    policies = read(tmp_path, TOP + POLICY + FILE).policies
+    assert policies.of(0).changes() == {"units": "compare"}
+    assert policies.of(2).changes() == {"units": "compare", "absolute_tolerance": 0.1}
+    assert policies.reasons == {2: "the problem asks for a rounded value"}
+    assert read(tmp_path, TOP + FILE).policies.of(0) == Policy()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[policy]\nunit = 1\n", 'toy.toml:4: policy: unknown key "unit"; did you mean "units"?'),
+        ('[policy]\n\nunits = "cm"\n', "toy.toml:5: policy: units is"),
+        ("[policy]\nrelative_tolerance = -1\n", "toy.toml:4: policy: relative_tolerance is"),
+        (POLICY.replace("rows = [2]", "rows = [3]"), "toy.toml:8: row 3: the rows go from 0 to 2"),
+        (POLICY.replace("rows = [2]", "rows = [2, 2]"), "toy.toml:8: two policies for row 2"),
+        (POLICY.replace("rows = [2]", 'rows = ["2"]'), "row numbers from 0"),
+        (POLICY.replace("rows = [2]", "rows = []"), 'needs "rows", a "reason"'),
+        (POLICY.replace("absolute_tolerance = 0.1", ""), "what is different there"),
+        (POLICY.replace("absolute_tolerance", "tolerance"), 'unknown key "tolerance"'),
+    ],
+)
+def test_a_wrong_policy_is_refused_with_its_line(tmp_path, text, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        read(tmp_path, TOP + text + FILE)
+
+
+def test_the_one_row_of_olympiadbench_that_states_an_error_has_its_tolerance():
+    (path,) = [path for path in definition_paths() if path.stem == "olympiadbench"]
+    policies = read_definition(path).policies
+    assert policies.of(316).absolute_tolerance == 0.1
+    assert {row for row in range(675) if policies.of(row).absolute_tolerance} == {316}
+
+
+def test_only_minerva_rounds_and_no_benchmark_has_a_relative_tolerance():
+    policies = {path.stem: read_definition(path).policies.general for path in definition_paths()}
+    assert [name for name, each in policies.items() if each.rounding != "none"] == ["minerva"]
+    assert not any(each.relative_tolerance for each in policies.values())

@@ -16,18 +16,20 @@ CASES = [
     ("25", "25", "correct", "exact"),
     ("$25$", "25.", "correct", "exact"),
     ("\\(x  + 1\\)", "x + 1", "correct", "exact"),
-    ("25", "24", "incorrect", "math-verify"),
+    ("25", "24", "incorrect", "number"),
     # AIME golds keep their leading zeros.
-    ("025", "25", "correct", "math-verify"),
+    ("025", "25", "correct", "number"),
     # AMC golds are floats.
-    ("142.0", "142", "correct", "math-verify"),
-    ("\\frac{1}{2}", "0.5", "correct", "math-verify"),
-    ("\\frac{1}{2}", "\\dfrac12.", "correct", "math-verify"),
-    ("\\sqrt{2}", "\\sqrt{3}", "incorrect", "math-verify"),
+    ("142.0", "142", "correct", "number"),
+    ("\\frac{1}{2}", "0.5", "correct", "number"),
+    ("\\frac{1}{2}", "\\dfrac12.", "correct", "number"),
+    ("\\sqrt{2}", "\\sqrt{3}", "incorrect", "numeric"),
     # A space between digits is a mixed number: 3/2 isn't 11/2.
-    ("1 1/2", "11/2", "incorrect", "math-verify"),
-    ("(1,2)", "(2,1)", "incorrect", "math-verify"),
-    ("\\{1,2\\}", "\\{2,1\\}", "correct", "math-verify"),
+    ("1 1/2", "11/2", "incorrect", "number"),
+    ("(1,2)", "(2,1)", "incorrect", "structure"),
+    ("\\{1,2\\}", "\\{2,1\\}", "correct", "structure"),
+    ("x + 1", "1 + x", "correct", "symbols"),
+    ("x^2 - 1", "(x-1)(x+1)", "correct", "numeric"),
     ("25", "\\frac{", "unparsed", None),
     ("\\frac{", "25", "error", None),
 ]
@@ -43,8 +45,8 @@ def test_an_answer_is_compared_with_a_gold(
 
 def test_the_reason_names_gold_and_answer() -> None:
     assert equal("25", "24").reason == "gold 25 and answer 24 differ"
-    assert equal("\\frac{", "25").reason == "the gold \\frac{ can't be read by math-verify"
-    assert equal("25", "\x00").reason == "the answer \\x00 can't be read by math-verify"
+    assert equal("\\frac{", "25").reason.startswith("the gold \\frac{ can't be read: ")
+    assert equal("25", "\x00").reason.startswith("the answer \\x00 can't be read: ")
 
 
 def test_any_gold_that_matches_is_enough() -> None:
@@ -95,17 +97,18 @@ def labelled_pairs(name: str) -> list[tuple[str, str | None, bool]]:
     ]
 
 
-# The floor is what was measured with math-verify 0.9.0: right verdicts, false positives.
+# Right verdicts and false positives, as measured.
 FLOORS = [
     ("bench_self", 1639, 0),
-    ("bench_dot", 771, 0),
-    ("bench_respell", 161, 0),
+    ("bench_dot", 772, 0),
+    ("bench_respell", 164, 0),
+    ("bench_mutant", 809, 3),
     ("mr_gsm8k", 221, 0),
     ("qwen_math_responses", 352, 0),
-    ("mathverify_tests", 106, 0),
-    # The false positives are tiny numbers: math-verify rounds floats to six decimals.
-    pytest.param("bench_mutant", 807, 5, marks=pytest.mark.slow),
-    pytest.param("hardverify", 190, 1, marks=pytest.mark.slow),
+    ("issues", 10, 0),
+    ("unit_others", 100, 0),
+    ("mathverify_tests", 107, 2),
+    ("hardverify", 210, 0),
 ]
 
 

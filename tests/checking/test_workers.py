@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import os
 import select
@@ -8,12 +9,13 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import evalharness
 from evalharness.checking import (
-    CHECKER_NAME,
+    CHECKERS,
     CheckerError,
     CheckerPool,
     check,
@@ -28,9 +30,14 @@ HANG = "9^{9^{9^9}}"
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="workers are killed by signals")
 
 
-@pytest.fixture(scope="module")
-def pool() -> Iterator[CheckerPool]:
-    with CheckerPool(num_workers=2, timeout_seconds=20) as pool:
+def bare(**limits: Any) -> CheckerPool:
+    """A pool whose checker sends everything but equal texts to the workers, and can be hung."""
+    return CheckerPool(checker="math-verify", **limits)
+
+
+@pytest.fixture(scope="module", params=CHECKERS)
+def pool(request: pytest.FixtureRequest) -> Iterator[CheckerPool]:
+    with CheckerPool(num_workers=2, timeout_seconds=20, checker=request.param) as pool:
         yield pool
 
 
@@ -53,14 +60,14 @@ def is_running(pid: int) -> bool:
 def test_one_verdict_explains_itself() -> None:
     found = check(("25",), "I think \\boxed{24}")
     assert (found.status, found.extracted, found.extraction) == ("incorrect", "24", "box")
-    assert (found.gold, found.method) == ("25", "math-verify")
+    assert (found.gold, found.method) == ("25", "number")
     assert found.reason == "gold 25 and answer 24 differ"
 
 
 def test_the_checker_is_named_with_its_version() -> None:
-    assert CHECKER_NAME == "math-verify"
-    assert checker_version().startswith("0.9.")
-    assert "+" in checker_version()
+    assert "math-verify" in CHECKERS
+    assert checker_version("math-verify").startswith("0.9.")
+    assert "+" in checker_version("math-verify")
 
 
 def test_importing_the_checker_loads_no_heavy_package() -> None:
@@ -80,17 +87,39 @@ def test_importing_the_checker_loads_no_heavy_package() -> None:
 
 
 def test_an_answer_with_the_gold_text_needs_no_worker() -> None:
-    with CheckerPool(num_workers=1) as pool:
+    with bare(num_workers=1) as pool:
         assert judge(pool, "25").method == "exact"
         assert worker_pids(pool) == []
 
 
 def test_a_response_without_an_answer_says_so(pool: CheckerPool) -> None:
-    found = pool.submit("42", ("42",), BOX).result()
+    found = pool.submit("forty-two", ("42",), BOX).result()
     assert (found.status, found.extracted, found.extraction) == ("no_answer", None, None)
+    assert (found.lenient_status, found.lenient_extracted) == ("no_answer", None)
     assert found.reason == "no \\boxed{} in the response"
     found = pool.submit("\\boxed{.}", ("42",), BOX).result()
     assert found.status == "no_answer"
+
+
+def test_an_answer_in_another_place_counts_in_the_lenient_reading_only(pool: CheckerPool) -> None:
+    found = pool.submit("The answer is 5^2.", ("25",), BOX).result()
+    assert (found.status, found.extracted, found.method) == ("no_answer", None, None)
+    assert found.reason == "no \\boxed{} in the response"
+    assert (found.lenient_status, found.lenient_extracted) == ("correct", "5^2")
+    assert found.lenient_extraction == "sentence"
+    found = judge(pool, "26")
+    assert (found.status, found.lenient_status, found.lenient_extracted) == (
+        "incorrect",
+        "incorrect",
+        "26",
+    )
+
+
+def test_the_span_of_the_answer_is_kept(pool: CheckerPool) -> None:
+    response = "<think>so \\boxed{25}</think> done"
+    found = pool.submit(response, ("25",), BOX).result()
+    assert response[found.start : found.end] == "25"
+    assert found.note == "inside the thinking block"
 
 
 def test_the_statuses_keep_their_meanings_through_the_pool(pool: CheckerPool) -> None:
@@ -119,12 +148,33 @@ HOSTILE = [
     "\\frac{1}{" * 500 + "2" + "}" * 500,
     "\\sum_{n=1}^{10^{12}} \\frac{1}{n^n}",
     "\\int_0^1 x^{x^{x^x}} dx",
+    "1" + "0" * 400 + "^{" + "9" * 400 + "}",
+    "\\binom{10^9}{5 \\cdot 10^8}",
+    "10^{10^{10}}!",
+    "\\prod_{k=1}^{10^9} k",
+    "\\sqrt" * 2_000 + "{2}",
+    "(1+x)^{10^6}",
+    "(x+y+z+w)^{500}",
+    "1e999999999",
+    "0." + "3" * 50_000,
+    "\\begin{pmatrix}" + "1 & " * 5_000 + "1\\end{pmatrix}",
+    "\\{" + ", ".join(map(str, range(5_000))) + "\\}",
+    ", ".join(f"x_{n}" for n in range(3_000)),
+    "|" * 5_000 + "1",
+    "\u0661\u0662 \uff11\uff12 \u2460 \u00bd \u221a2 \u03c0" * 200,
+    "e\u0301" * 5_000,
+    "\\text{" * 3_000 + "}" * 3_000,
+    "\\sin" * 3_000 + "x",
+    "\\log_{\\log_{2}}" * 500 + "3",
 ]
 
 
-def test_hostile_answers_are_bounded_and_the_next_answer_is_right() -> None:
-    with CheckerPool(num_workers=2, timeout_seconds=0.5, memory_limit_bytes=1 << 30) as pool:
-        for answer in HOSTILE:
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_hostile_answers_are_bounded_and_the_next_answer_is_right(checker: str) -> None:
+    limits: dict[str, Any] = {"timeout_seconds": 0.5, "memory_limit_bytes": 1 << 30}
+    with CheckerPool(num_workers=2, checker=checker, **limits) as pool:
+        # A few are enough to show that a worker is killed; each costs math-verify its limit.
+        for answer in HOSTILE if checker == "evalharness" else HOSTILE[:5]:
             found = judge(pool, answer)
             assert found.status in {"timeout", "error", "unparsed", "incorrect"}, answer[:40]
             assert len(found.reason) < 500
@@ -134,8 +184,26 @@ def test_hostile_answers_are_bounded_and_the_next_answer_is_right() -> None:
         assert "incorrect" not in statuses
 
 
+@pytest.mark.parametrize("ground", ["python", "gmpy"])
+def test_powers_and_factorials_are_bounded_with_and_without_gmpy2(
+    ground: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # gmpy2's C code doesn't look at Python's signals: only a kill ends it.
+    if ground == "gmpy" and importlib.util.find_spec("gmpy2") is None:
+        pytest.skip("gmpy2 isn't installed")
+    monkeypatch.setenv("SYMPY_GROUND_TYPES", ground)
+    monkeypatch.setenv("MPMATH_NOGMPY" if ground == "python" else "MPMATH_GMPY", "1")
+    for checker in CHECKERS:
+        with CheckerPool(num_workers=1, timeout_seconds=1, checker=checker) as pool:
+            for answer in ("(10^9)!", "3^{10^{10}}", "((9!)!)!"):
+                found = judge(pool, answer)
+                assert found.status in {"timeout", "error", "unparsed", "incorrect"}, answer
+                assert found.num_milliseconds <= 1000, answer
+            assert judge(pool, "\\sqrt{625}").status == "correct"
+
+
 def test_an_answer_over_the_limit_is_a_timeout_and_costs_one_worker() -> None:
-    with CheckerPool(num_workers=1, timeout_seconds=2) as pool:
+    with bare(num_workers=1, timeout_seconds=2) as pool:
         assert judge(pool, "5^2").status == "correct"
         (before,) = worker_pids(pool)
         found = judge(pool, HANG)
@@ -167,7 +235,7 @@ def test_code_in_an_answer_is_never_run(pool: CheckerPool, tmp_path: Path, paylo
 
 
 def test_a_killed_worker_is_replaced_and_the_answer_is_still_right() -> None:
-    with CheckerPool(num_workers=1, timeout_seconds=20) as pool:
+    with bare(num_workers=1, timeout_seconds=20) as pool:
         assert judge(pool, "5^2").status == "correct"
         (pid,) = worker_pids(pool)
         os.kill(pid, signal.SIGKILL)
@@ -178,9 +246,9 @@ def test_a_killed_worker_is_replaced_and_the_answer_is_still_right() -> None:
 def test_an_answer_that_kills_two_workers_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def die(self: WorkerProcess, *_: object) -> None:
         os.kill(self.pid, signal.SIGKILL)
-        self._exchange(b"", 20)
+        self._receive(20)
 
-    with CheckerPool(num_workers=1, timeout_seconds=20) as pool:
+    with bare(num_workers=1, timeout_seconds=20) as pool:
         with monkeypatch.context() as patch:
             patch.setattr(WorkerProcess, "compare", die)
             found = judge(pool, "24")
@@ -195,12 +263,12 @@ def test_an_answer_that_kills_two_workers_is_an_error(monkeypatch: pytest.Monkey
 def test_a_worker_that_cannot_start_raises_with_what_it_said(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    broken = tmp_path / "math_verify.py"
-    broken.write_text("raise ImportError('math_verify is broken here')")
+    broken = tmp_path / "fractions.py"
+    broken.write_text("raise ImportError('fractions is broken here')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with (
-        CheckerPool(num_workers=1) as pool,
-        pytest.raises(CheckerError, match=r"can't start.*math_verify is broken here"),
+        bare(num_workers=1) as pool,
+        pytest.raises(CheckerError, match=r"can't start.*fractions is broken here"),
     ):
         judge(pool, "24")
 
@@ -209,12 +277,12 @@ def test_equal_pairs_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     original = WorkerProcess.compare
 
-    def count(self: WorkerProcess, golds: tuple[str, ...], answer: str, seconds: float) -> object:
-        asked.append(answer)
-        return original(self, golds, answer, seconds)
+    def count(self: WorkerProcess, comparisons: list[Any], seconds: float) -> object:
+        asked.extend(answer for _, answer, _ in comparisons)
+        return original(self, comparisons, seconds)
 
     monkeypatch.setattr(WorkerProcess, "compare", count)
-    with CheckerPool(num_workers=2, timeout_seconds=20) as pool:
+    with bare(num_workers=2, timeout_seconds=20) as pool:
         futures = [pool.submit(f"{n} \\boxed{{5^2}}", ("25",), BOX) for n in range(20)]
         assert {future.result().status for future in futures} == {"correct"}
         assert judge(pool, "5^2").status == "correct"
@@ -240,7 +308,7 @@ def test_verdicts_do_not_depend_on_order_or_threads(pool: CheckerPool) -> None:
 
 
 def test_closing_finishes_what_was_submitted_and_leaves_no_process() -> None:
-    pool = CheckerPool(num_workers=2, timeout_seconds=20)
+    pool = bare(num_workers=2, timeout_seconds=20)
     futures = [pool.submit(f"\\boxed{{{n}^2}}", ("16",), BOX) for n in range(6)]
     futures[0].result()
     pids = worker_pids(pool)
@@ -254,7 +322,7 @@ def test_closing_finishes_what_was_submitted_and_leaves_no_process() -> None:
 
 
 def test_closing_without_waiting_kills_and_cancels() -> None:
-    pool = CheckerPool(num_workers=1, timeout_seconds=3600)
+    pool = bare(num_workers=1, timeout_seconds=3600)
     judge(pool, "5^2")
     pids = worker_pids(pool)
     running = pool.submit(f"\\boxed{{{HANG}}}", ("25",), BOX)
@@ -271,7 +339,7 @@ def test_closing_without_waiting_kills_and_cancels() -> None:
 def test_workers_die_with_a_parent_that_is_killed() -> None:
     code = (
         "from evalharness.checking import CheckerPool\n"
-        "pool = CheckerPool(num_workers=1, timeout_seconds=60)\n"
+        "pool = CheckerPool(checker='math-verify', num_workers=1, timeout_seconds=60)\n"
         "pool.submit(r'\\boxed{5^2}', ('25',), ('box',)).result()\n"
         "print(*[process.pid for process in pool._processes], flush=True)\n"
         "input()\n"
@@ -298,28 +366,33 @@ def test_a_worker_without_a_parent_to_kill_it_ends_by_its_own_alarm() -> None:
     worker = WorkerProcess(memory_limit_bytes=1 << 30)
     try:
         worker.wait_until_ready()
-        request = {"golds": ["25"], "answer": HANG, "limit_seconds": 0.5}
+        request = {"golds": ["25"], "answer": HANG, "policy": {}, "limit_seconds": 0.5}
+        os.write(worker._stdin.fileno(), json.dumps(request).encode() + b"\n")
         with pytest.raises(WorkerDiedError, match=f"killed by signal {signal.SIGALRM.value}"):
-            worker._exchange(json.dumps(request).encode() + b"\n", 60)
+            worker._receive(60)
     finally:
         worker.close()
 
 
 def test_what_a_library_prints_does_not_reach_the_protocol() -> None:
     code = (
-        "import os, evalharness.checking.equivalence as e, evalharness.checking.worker as w\n"
-        "original = e.judge_answer\n"
-        "def noisy(*arguments):\n"
-        "    print('noise', flush=True)\n"
-        "    os.write(1, b'noise' * 100_000)\n"
-        "    return original(*arguments)\n"
-        "w.judge_answer = noisy\n"
+        "import os, evalharness.checking.worker as w\n"
+        "original = w.open_checker\n"
+        "def noisy(name):\n"
+        "    checker = original(name)\n"
+        "    def judge(*arguments):\n"
+        "        print('noise', flush=True)\n"
+        "        os.write(1, b'noise' * 100_000)\n"
+        "        return checker.judge(*arguments)\n"
+        "    return checker._replace(judge=judge)\n"
+        "w.open_checker = noisy\n"
         "w.main()\n"
     )
+    request = {"golds": ["25"], "answer": "5^2", "policy": {}, "limit_seconds": 60}
     root = str(Path(evalharness.__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-c", code, "--memory-limit-bytes", str(1 << 30)],
-        input=json.dumps({"golds": ["25"], "answer": "5^2", "limit_seconds": 60}) + "\n",
+        input=json.dumps(request) + "\n",
         env={**os.environ, "PYTHONPATH": root},
         capture_output=True,
         text=True,
@@ -333,7 +406,7 @@ def test_what_a_library_prints_does_not_reach_the_protocol() -> None:
 def test_an_unclosed_pool_does_not_hold_the_interpreter() -> None:
     code = (
         "from evalharness.checking import CheckerPool\n"
-        "pool = CheckerPool(num_workers=1, timeout_seconds=3600)\n"
+        "pool = CheckerPool(checker='math-verify', num_workers=1, timeout_seconds=3600)\n"
         "print(pool.submit(r'\\boxed{5^2}', ('25',), ('box',)).result().status)\n"
         f"pool.submit(r'\\boxed{{{HANG}}}', ('25',), ('box',))\n"
     )

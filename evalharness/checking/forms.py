@@ -1,0 +1,127 @@
+"""Other forms of the same value: a relation as an interval, a plus-minus sign as two values."""
+
+from __future__ import annotations
+
+from evalharness.checking.expressions import Call, Expression, Number, Symbol, walk
+from evalharness.checking.tokens import UnreadableError
+from evalharness.checking.values import (
+    INFINITY,
+    Interval,
+    Quantity,
+    Relation,
+    Sequence,
+    Union,
+    Value,
+    Words,
+)
+
+
+def as_set(value: Value) -> Value | None:
+    """The interval, or the union of two, that a relation of one variable describes."""
+    if isinstance(value, Interval | Union):
+        return value
+    if not isinstance(value, Relation) or not (
+        isinstance(value.left, Quantity) and isinstance(value.right, Quantity)
+    ):
+        return None
+    left, right = value.left.expression, value.right.expression
+    minus = Call("neg", (INFINITY,))
+    if value.operator in ("<", "<="):
+        is_closed = value.operator == "<="
+        if _is_name(left) and not _is_name(right):
+            return Interval(low=minus, high=right, is_low_closed=False, is_high_closed=is_closed)
+        if _is_name(right) and not _is_name(left):
+            return Interval(low=left, high=INFINITY, is_low_closed=is_closed, is_high_closed=False)
+    if value.operator == "!=" and _is_name(left):
+        below = Interval(low=minus, high=right, is_low_closed=False, is_high_closed=False)
+        above = Interval(low=right, high=INFINITY, is_low_closed=False, is_high_closed=False)
+        return Union(parts=(below, above))
+    return None
+
+
+def _is_name(expression: Expression) -> bool:
+    if isinstance(expression, Call):
+        return expression.head.startswith("apply:")
+    return isinstance(expression, Symbol) and expression != INFINITY and expression.name != "pi"
+
+
+def expanded_signs(value: Value) -> Value:
+    r"""The value with `a \pm b` as the two values that it stands for."""
+    match value:
+        case Quantity():
+            signs = [
+                p for p in walk(value.expression) if isinstance(p, Call) and p.head in ("pm", "mp")
+            ]
+            if not signs:
+                return value
+            both = tuple(
+                Quantity(expression=_signed(value.expression, is_upper), unit=value.unit)
+                for is_upper in (True, False)
+            )
+            return Sequence(brackets="bare", items=both)
+        case Sequence():
+            return _expanded_sequence(value)
+        case Relation():
+            return Relation(
+                operator=value.operator, left=value.left, right=expanded_signs(value.right)
+            )
+        case _:
+            return value
+
+
+def signed_tuple(items: list[Value]) -> Value:
+    """A tuple; with plus-minus signs in it, the bare list of the tuples that they stand for."""
+    choices: list[list[Value]] = [[]]
+    for item in items:
+        is_double = isinstance(item, Sequence) and item.brackets == "bare"
+        options = list(item.items) if isinstance(item, Sequence) and is_double else [item]
+        choices = [[*chosen, option] for chosen in choices for option in options]
+        if len(choices) > 64:
+            raise UnreadableError("too many signs")
+    tuples = [Sequence(brackets="round", items=tuple(chosen)) for chosen in choices]
+    return tuples[0] if len(tuples) == 1 else Sequence(brackets="bare", items=tuple(tuples))
+
+
+def _expanded_sequence(value: Sequence) -> Value:
+    items = [expanded_signs(item) for item in value.items]
+    if value.brackets == "round":
+        return signed_tuple(items)
+    flat: list[Value] = []
+    for old, new in zip(value.items, items, strict=True):
+        if new is not old and isinstance(new, Sequence) and not isinstance(old, Sequence):
+            flat.extend(new.items)
+        else:
+            flat.append(new)
+    return Sequence(brackets=value.brackets, items=tuple(flat))
+
+
+def _signed(expression: Expression, is_upper: bool) -> Expression:
+    if not isinstance(expression, Call):
+        return expression
+    args = tuple(_signed(argument, is_upper) for argument in expression.args)
+    if expression.head in ("pm", "mp"):
+        is_plus = (expression.head == "pm") == is_upper
+        inner = args[0]
+        if is_plus:
+            return inner
+        return (
+            Number(-inner.value, inner.decimals) if isinstance(inner, Number) else Call("neg", args)
+        )
+    return Call(expression.head, args)
+
+
+def has_words(value: Value) -> bool:
+    """Whether words stand in the value, as a unit, a label or alone."""
+    match value:
+        case Words():
+            return True
+        case Quantity():
+            return bool(value.unit)
+        case Sequence():
+            return any(map(has_words, value.items))
+        case Union():
+            return any(map(has_words, value.parts))
+        case Relation():
+            return has_words(value.left) or has_words(value.right)
+        case _:
+            return False

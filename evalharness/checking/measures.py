@@ -1,0 +1,107 @@
+"""Reads quantities: an expression with its unit, or words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Tokens
+
+from evalharness.checking.expressions import Call, Expression, Symbol
+from evalharness.checking.grammar import parse, parse_prefix
+from evalharness.checking.tokens import Token, UnreadableError
+from evalharness.checking.values import INFINITY, Quantity, Value, Words
+
+_INFINITE = frozenset(["infinitely many", "infinite", "infinity", "infinitely many solutions"])
+_NOTHING = frozenset(
+    ["none", "no solution", "no solutions", "empty set", "the empty set", "no real solutions"]
+)
+
+
+def read_quantity(tokens: list[Token]) -> Quantity:
+    """An expression with the unit or the words behind it.
+
+    Raises:
+        UnreadableError: the tokens are something else.
+    """
+    if not tokens:
+        raise UnreadableError("a value is missing")
+    if tokens[-1].text == "%" and len(tokens) > 1:
+        inner = read_quantity(tokens[:-1])
+        if not inner.unit:
+            return Quantity(expression=Call("percent", (inner.expression,)))
+    if tokens[0].kind == "word":
+        raise UnreadableError(f"unexpected {tokens[0].text!r}")
+    expression, taken = parse_prefix(tokens)
+    unit = _unit(tokens[taken:])
+    return (
+        _upright_unit(tokens, expression)
+        if not unit
+        else Quantity(expression=expression, unit=unit)
+    )
+
+
+def _upright_unit(tokens: list[Token], expression: Expression) -> Quantity:
+    r"""`5\mathrm{m}`: upright letters behind a number are its unit."""
+    end = len(tokens)
+    while end > 1 and (
+        tokens[end - 1].is_upright
+        or (tokens[end - 1].text in ("/", "cdot") and tokens[end - 2].is_upright)
+        or (end > 2 and tokens[end - 1].kind == "number" and tokens[end - 2].text == "^")
+        or (tokens[end - 1].text == "^" and tokens[end - 2].is_upright)
+    ):
+        end -= 1
+    if end < len(tokens) and tokens[end].is_upright and tokens[end - 1].text not in "+-*/=(":
+        try:
+            return Quantity(expression=parse(tokens[:end]), unit=_unit(tokens[end:]))
+        except UnreadableError:
+            pass
+    return Quantity(expression=expression)
+
+
+def _unit(tokens: Tokens[Token]) -> str:
+    """The text of a unit or of words; empty where nothing is left.
+
+    Raises:
+        UnreadableError: the tokens are neither.
+    """
+    pieces: list[str] = []
+    for index, token in enumerate(tokens):
+        is_power = token.kind == "number" and index > 0
+        if (
+            token.kind == "word"
+            or token.is_upright
+            or is_power
+            or (token.kind == "symbol" and index)
+        ):
+            pieces.append(("" if is_power else " ") + token.text)
+        elif token.text in (
+            "^",
+            "/",
+            "cdot",
+            "{",
+            "}",
+            "-",
+            ".",
+            "(",
+            ")",
+            "'",
+            "*",
+            "times",
+            "circ",
+        ):
+            pieces.append(
+                {"cdot": " ", "{": "", "}": "", "times": " ", "*": " "}.get(token.text, token.text)
+            )
+        else:
+            raise UnreadableError(f"unexpected {token.text!r}")
+    if pieces and not (tokens[0].kind == "word" or tokens[0].is_upright):
+        raise UnreadableError(f"unexpected {tokens[0].text!r}")
+    return "".join(pieces).strip()
+
+
+def read_words(tokens: Tokens[Token]) -> Value:
+    """The words; those for infinity and for nothing are the symbols that they name."""
+    text = " ".join(token.text for token in tokens if token.text[0].isalnum()).lower()
+    if text in _INFINITE:
+        return Quantity(expression=INFINITY)
+    if text in _NOTHING:
+        return Quantity(expression=Symbol("emptyset"))
+    return Words(text=text)

@@ -1,0 +1,253 @@
+"""Compares two quantities: parts, exact values, units and signs, values at points, algebra."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from evalharness.checking.expressions import (
+    Call,
+    Expression,
+    Number,
+    Symbol,
+    TooLargeError,
+    exact,
+    free_symbols,
+    key,
+    substitute,
+    walk,
+)
+from evalharness.checking.policy import Policy
+from evalharness.checking.units import parse_unit
+from evalharness.checking.values import INFINITY, Quantity
+
+MACHINE_DIGITS = 12
+"""A decimal with at least so many significant digits is a printed float: it stands for any value
+that rounds to it."""
+
+METHODS = ("number", "symbols", "structure", "rounding", "tolerance", "numeric", "sympy")
+"""Of the deciding rule, from the simplest to the deepest."""
+
+
+@dataclass(slots=True)
+class Effort:
+    """How far a comparison may go, and how far it went."""
+
+    is_cheap: bool
+    """Only exact values and parts in order; what needs more is undecided."""
+    methods: set[str] = field(default_factory=set)
+
+    def note(self, method: str) -> None:
+        """A rule was needed."""
+        self.methods.add(method)
+
+    @property
+    def method(self) -> str:
+        """The deepest rule that was needed."""
+        return max(self.methods, key=METHODS.index) if self.methods else "structure"
+
+
+def same_quantity(gold: Quantity, answer: Quantity, policy: Policy, effort: Effort) -> bool | None:
+    """Whether two quantities are equal under the policy; None where it can't be decided."""
+    left, right = gold.expression, answer.expression
+    if gold.unit and answer.unit:
+        units = parse_unit(gold.unit), parse_unit(answer.unit)
+        if units[0] is not None and units[1] is not None:
+            if units[0].dimensions != units[1].dimensions:
+                return False
+            if units[0].factor != units[1].factor:
+                left = Call("*", (left, Number(units[0].factor)))
+                right = Call("*", (right, Number(units[1].factor)))
+    elif policy.units == "compare" and (gold.unit or answer.unit):
+        named = parse_unit(gold.unit or answer.unit)
+        if named is not None:
+            return False
+    return same_expression(left, right, policy, effort)
+
+
+def same_expression(
+    gold: Expression, answer: Expression, policy: Policy, effort: Effort
+) -> bool | None:
+    """The same for expressions, under every reading of percent and degree signs allowed."""
+    undecided = False
+    for left, right in _readings(gold, answer, policy):
+        result = _same(left, right, policy, effort)
+        if result:
+            return True
+        undecided |= result is None
+    return None if undecided else False
+
+
+def _readings(
+    gold: Expression, answer: Expression, policy: Policy
+) -> list[tuple[Expression, Expression]]:
+    while all(isinstance(side, Call) and side.head == "degrees" for side in (gold, answer)):
+        gold, answer = _without(gold, "degrees"), _without(answer, "degrees")
+    pairs = [(gold, answer)]
+    for head, choice in (("percent", policy.percent), ("degrees", policy.degrees)):
+        has = _has(gold, head), _has(answer, head)
+        if choice == "either" and has[0] != has[1]:
+            pairs += [(_without(left, head), _without(right, head)) for left, right in pairs]
+    if _has(gold, "logarithm") or _has(answer, "logarithm"):
+        pairs += [(_to_base_ten(left), _to_base_ten(right)) for left, right in pairs]
+    if policy.units == "ignore" and _has(gold, "marked:'") != _has(answer, "marked:'"):
+        pairs = [(_without(left, "marked:'"), _without(right, "marked:'")) for left, right in pairs]
+    if _has(gold, "based") != _has(answer, "based") and policy.units == "ignore":
+        pairs = [(_without_base(left), _without_base(right)) for left, right in pairs]
+    return pairs
+
+
+def _has(expression: Expression, head: str) -> bool:
+    return any(isinstance(part, Call) and part.head == head for part in walk(expression))
+
+
+def _without(expression: Expression, head: str) -> Expression:
+    if not isinstance(expression, Call):
+        return expression
+    if expression.head == head:
+        return _without(expression.args[0], head)
+    return Call(expression.head, tuple(_without(part, head) for part in expression.args))
+
+
+def _to_base_ten(expression: Expression) -> Expression:
+    """With every logarithm that states no base as one to base ten; at first it is natural."""
+    if not isinstance(expression, Call):
+        return expression
+    head = "log10" if expression.head == "logarithm" else expression.head
+    return Call(head, tuple(map(_to_base_ten, expression.args)))
+
+
+def _without_base(expression: Expression) -> Expression:
+    """Digits in a stated base as the bare digits, where the other side names no base."""
+    if isinstance(expression, Call) and expression.head == "based":
+        digits = expression.args[0]
+        if isinstance(digits, Symbol) and digits.name.isdigit() and len(digits.name) < 1000:
+            return Number(Fraction(int(digits.name)))
+    return expression
+
+
+def exact_or_none(expression: Expression) -> Fraction | None:
+    """The rational value where it is cheap and defined."""
+    try:
+        return exact(expression)
+    except (TooLargeError, ZeroDivisionError):
+        return None
+
+
+def _same(left: Expression, right: Expression, policy: Policy, effort: Effort) -> bool | None:
+    values = exact_or_none(left), exact_or_none(right)
+    if values[0] is not None and values[1] is not None:
+        effort.note("number")
+        return _same_numbers(left, right, values[0], values[1], policy, effort)
+    if key(left) == key(right):
+        effort.note("symbols")
+        return True
+    if _is_infinite(left) or _is_infinite(right):
+        effort.note("symbols")
+        return False
+    if free_symbols(left) != free_symbols(right) and _only_symbols(left) and _only_symbols(right):
+        effort.note("symbols")
+        return False
+    return None if effort.is_cheap else _same_deeply(left, right, policy, effort)
+
+
+def _only_symbols(expression: Expression) -> bool:
+    return isinstance(expression, Symbol)
+
+
+def _is_infinite(expression: Expression) -> bool:
+    return any(part in (INFINITY, Symbol("emptyset"), Symbol("ldots")) for part in walk(expression))
+
+
+def _same_numbers(
+    left: Expression,
+    right: Expression,
+    gold: Fraction,
+    answer: Fraction,
+    policy: Policy,
+    effort: Effort,
+) -> bool:
+    if gold == answer:
+        return True
+    difference = abs(gold - answer)
+    if policy.relative_tolerance or policy.absolute_tolerance:
+        allowed = max(
+            Fraction(policy.relative_tolerance) * abs(gold), Fraction(policy.absolute_tolerance)
+        )
+        if difference <= allowed:
+            effort.note("tolerance")
+            return True
+    for rounded, other, value, side in ((gold, answer, left, right), (answer, gold, right, left)):
+        step = _rounding_step(value, side, policy)
+        if step is not None and abs(rounded - other) <= step / 2:
+            effort.note("rounding")
+            return True
+    return False
+
+
+def _rounding_step(value: Expression, other: Expression, policy: Policy) -> Fraction | None:
+    """One unit in the last place of a decimal that may stand for what rounds to it, or None."""
+    scale = Fraction(1)
+    while isinstance(value, Call) and value.head in ("neg", "percent"):
+        scale *= Fraction(1, 100) if value.head == "percent" else 1
+        value = value.args[0]
+    if not isinstance(value, Number) or value.decimals is None:
+        return None
+    step = scale * Fraction(1, 10**value.decimals)
+    digits = len(str(abs(value.value.numerator * 10**value.decimals // value.value.denominator)))
+    is_float = digits >= MACHINE_DIGITS and not isinstance(other, Number)
+    if is_float:
+        return step * 4
+    is_fine = step <= Fraction(1, 100)
+    return step if policy.rounding == "gold-digits" and is_fine else None
+
+
+def _same_deeply(
+    left: Expression, right: Expression, policy: Policy, effort: Effort
+) -> bool | None:
+    from evalharness.checking.numeric import close, same_values, value_of
+
+    effort.note("numeric")
+    result = same_values(left, right, policy.relative_tolerance)
+    if result:
+        return True
+    if not free_symbols(left) and not free_symbols(right):
+        values = value_of(left), value_of(right)
+        if values[0] is not None and values[1] is not None:
+            difference = abs(values[0] - values[1])
+            if policy.absolute_tolerance and difference <= policy.absolute_tolerance:
+                effort.note("tolerance")
+                return True
+            for value, other in ((left, right), (right, left)):
+                step = _rounding_step(value, other, policy)
+                if step is not None and difference * step.denominator * 2 <= step.numerator:
+                    effort.note("rounding")
+                    return True
+            if not close(values[0], values[1]):
+                return False
+    if result is None:
+        from evalharness.checking.symbolic import same_by_algebra
+
+        effort.note("sympy")
+        return same_by_algebra(left, right)
+    return result
+
+
+_COUNTERS = frozenset("knmlj")
+
+
+def renamed(gold: Expression, answer: Expression) -> Expression | None:
+    """The answer with its one unmatched name as the gold's; None where there is no such pair.
+
+    Names that may differ are those of whole parameters (`k`, `n`, ...) and of constants that
+    differ in their case only (`C` and `c`).
+    """
+    names = free_symbols(gold), free_symbols(answer)
+    only_gold, only_answer = sorted(names[0] - names[1]), sorted(names[1] - names[0])
+    if len(only_gold) != 1 or len(only_answer) != 1:
+        return None
+    old, new = only_answer[0], only_gold[0]
+    is_counter = old in _COUNTERS and new in _COUNTERS
+    if not is_counter and old.lower() != new.lower():
+        return None
+    return substitute(answer, {old: Symbol(new)})

@@ -1,0 +1,153 @@
+"""Reads an answer as text: its boxes, its matrices, and the spellings that have two meanings."""
+
+from __future__ import annotations
+
+import re
+
+from evalharness.checking.cutting import trimmed
+from evalharness.checking.forms import expanded_signs, has_words
+from evalharness.checking.grammar import parse
+from evalharness.checking.shapes import State, read_value
+from evalharness.checking.text import canonical, normalise
+from evalharness.checking.tokens import Options, Token, UnreadableError, tokenise
+from evalharness.checking.values import Matrix, Reading, Relation, Value
+
+_MATRICES = re.compile(
+    r"\\begin\{(?:[pbBvV]?matrix\*?|smallmatrix|array)\}(?:\{[lcr| ]*\})?(?P<body>.*?)"
+    r"\\end\{(?:[pbBvV]?matrix\*?|smallmatrix|array)\}"
+)
+_ENVIRONMENT = re.compile(r"\\(?:begin|end)\{(?:align|aligned|gather|gathered|equation|split)\*?\}")
+_BOX = re.compile(r"\\(?:boxed|fbox) ?\{")
+_JOINT = re.compile(r"(?:[^A-Za-z0-9]|and|or|\\quad|\\text)*")
+_TEMPERATURE = re.compile(
+    r"\^ ?\{? ?\\circ ?\}? ?(?:\\(?:text|mathrm|rm|textrm) ?\{)? ?(?P<scale>[CF])(?![A-Za-z])\}?"
+)
+_THOUSANDS = re.compile(r"\d,\d{3}(?!\d)")
+_MAYBE_SCIENTIFIC = re.compile(r"(?<![\d.])\d+e[-+]\d", re.IGNORECASE)
+_SHORT_RUN = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{3,4}(?![A-Za-z])")
+_DECIMAL_COMMA = re.compile(r"-? ?\d+,\d+")
+
+
+def read(text: str) -> tuple[Reading, ...]:
+    """What the text says, the likeliest reading first; several where its spelling is ambiguous.
+
+    Every digit, letter and operator of the text is in the value or in its clause ("for all x").
+
+    Raises:
+        UnreadableError: the text is not mathematics that this reader knows.
+    """
+    plain = normalise(canonical(text))
+    plain = _TEMPERATURE.sub(r"\\text{deg\g<scale>}", plain)
+    plain = _ENVIRONMENT.sub(" ", plain).replace("&=", "=") if "\\begin" in plain else plain
+    plain = _unboxed(plain)
+    if not plain:
+        raise UnreadableError("nothing is left")
+    all_options = [Options()]
+    if _THOUSANDS.search(plain):
+        all_options.append(Options(thousands=False))
+    if _MAYBE_SCIENTIFIC.search(plain):
+        all_options.append(Options(scientific=False))
+    if _SHORT_RUN.search(plain):
+        all_options.append(Options(products=True))
+    readings: list[Reading] = []
+    failure: UnreadableError | None = None
+    for options in all_options:
+        try:
+            reading = _read_text(plain, options)
+        except UnreadableError as error:
+            failure = error
+        else:
+            if reading not in readings and not (options.products and has_words(reading.value)):
+                readings.append(reading)
+    if _is_decimal_comma(plain):
+        readings.append(_read_text(plain.replace(",", "."), Options()))
+    if not readings:
+        raise failure or UnreadableError("nothing is left")
+    return tuple(readings)
+
+
+def _is_decimal_comma(text: str) -> bool:
+    """`0,111` or `1000,99`: digits that can't be thousands, and more of them than in a list."""
+    if not _DECIMAL_COMMA.fullmatch(text):
+        return False
+    whole, decimals = text.lstrip("- ").split(",")
+    return whole == "0" or (len(whole) > 2 and len(decimals) == 2)
+
+
+def _unboxed(text: str) -> str:
+    """What is in the boxes of the text: of all that only punctuation, "and" or "or" joins."""
+    contents: list[str] = []
+    position = 0
+    while (box := _BOX.search(text, position)) is not None:
+        depth, end = 1, box.end()
+        while end < len(text) and depth:
+            depth += (text[end] == "{") - (text[end] == "}")
+            end += 1
+        if contents and not _JOINT.fullmatch(text, position, box.start()):
+            contents.clear()
+        contents.append(text[box.end() : end - (depth == 0)].strip())
+        position = end
+    return ", ".join(contents) if contents else text
+
+
+def _read_text(text: str, options: Options) -> Reading:
+    matrices: list[Matrix] = []
+
+    def keep(match: re.Match[str]) -> str:
+        matrices.append(_read_matrix(match["body"], options))
+        return f" \\mathbb{{matrix{'x' * (len(matrices) - 1)}}} "
+
+    if "\\begin" in text:
+        text = _MATRICES.sub(keep, text)
+        if "\\begin" in text:
+            raise UnreadableError("an unknown environment")
+    tokens = _signs(tokenise(text, options))
+    if matrices:
+        return Reading(value=_with_matrices(tokens, matrices))
+    state = State()
+    value = expanded_signs(read_value(trimmed(tokens), state))
+    return Reading(value=value, clause="; ".join(state.clauses))
+
+
+def _read_matrix(body: str, options: Options) -> Matrix:
+    rows = []
+    for line in body.split("\\\\"):
+        if line.strip() and line.strip() != "\\hline":
+            cells = line.replace("\\hline", "").split("&")
+            rows.append(tuple(parse(_signs(tokenise(cell.strip(), options))) for cell in cells))
+    if not rows or len({len(row) for row in rows}) != 1:
+        raise UnreadableError("a matrix with rows of different lengths")
+    return Matrix(rows=tuple(rows))
+
+
+def _with_matrices(tokens: list[Token], matrices: list[Matrix]) -> Value:
+    """A matrix alone, or behind `name =`; a product with one isn't read."""
+    if len(matrices) == 1:
+        texts = [token.text for token in tokens[-4:]]
+        if texts == ["mathbb", "{", "matrix", "}"]:
+            before = tokens[:-4]
+            if before and before[-1].text in ("=", "in"):
+                before = before[:-1]
+                return Relation(operator="=", left=read_value(before, State()), right=matrices[0])
+            if not before:
+                return matrices[0]
+    raise UnreadableError("an expression of matrices")
+
+
+def _signs(tokens: list[Token]) -> list[Token]:
+    """Words that are signs become signs: percent, degrees, and, or."""
+    result: list[Token] = []
+    for token in tokens:
+        new = token
+        if token.kind == "word":
+            word = token.text.lower()
+            if word in ("percent", "pct", "percents"):
+                new = Token("operator", "%", token.is_spaced)
+            elif word in ("degrees", "degree", "deg") and result:
+                new = Token("command", "circ", token.is_spaced)
+            elif word in ("and", "or"):
+                new = Token("command", word, token.is_spaced)
+            elif word in ("infinity",):
+                new = Token("command", "infty", token.is_spaced)
+        result.append(new)
+    return result

@@ -1,0 +1,213 @@
+"""Answers per second: this checker, math-verify and inspect_ai's scorer on the same responses.
+
+    EVALHARNESS_DATA=... python tests/perf/checker_speed.py [--num 1000] [--sets real,hardverify]
+
+Each checker works through the same responses in one process of its own, from the text of the
+response to the verdict, one after the other; what it remembers it may use. A comparison over two
+seconds is ended by an alarm and counted. Then this checker's pool does the costly set with one and
+with two workers. inspect_ai is left out where it can't be imported.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from evalharness.checking import DEFAULT_ANSWER_FORMAT, CheckerPool, Policy
+from evalharness.checking.checkers import open_checker
+from evalharness.checking.extract import extract
+
+LIMIT_SECONDS = 2.0
+SIDES = ("evalharness", "math-verify", "inspect_ai")
+
+
+class OverLimitError(Exception):
+    """A comparison took too long."""
+
+
+def real_responses(number: int, seed: int) -> list[tuple[str, str]]:
+    """Golds and responses that have a box, drawn from all stored model outputs."""
+    pairs = []
+    for path in sorted((Path(os.environ["EVALHARNESS_DATA"]) / "outputs").glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            if "\\boxed{" in row["response"]:
+                pairs.append((str(row["gold"]), row["response"]))
+    return random.Random(seed).sample(pairs, min(number, len(pairs)))
+
+
+def hard_pairs() -> list[tuple[str, str]]:
+    """The hard answer pairs, each answer in a box."""
+    path = Path(os.environ["EVALHARNESS_DATA"]) / "checker/hardverify.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [
+        (row["gold"], row["response"] if row["kind"] == "response" else f"\\boxed{{{row['pred']}}}")
+        for row in rows
+    ]
+
+
+def load_pairs(name: str, number: int, seed: int) -> list[tuple[str, str]]:
+    return hard_pairs() if name == "hardverify" else real_responses(number, seed)
+
+
+def our_judge() -> Callable[[str, str], bool]:
+    checker = open_checker("evalharness")
+    policy = Policy()
+
+    def judge(gold: str, response: str) -> bool:
+        answer = extract(response, DEFAULT_ANSWER_FORMAT).answer
+        if answer is None:
+            return False
+        found = checker.cheap((gold,), answer, policy) or checker.judge((gold,), answer, policy)
+        return found.status == "correct"
+
+    return judge
+
+
+def math_verify_judge() -> Callable[[str, str], bool]:
+    """As its README uses it, with the alarm of this script in place of its own."""
+    from math_verify import parse, verify
+
+    logging.getLogger("math_verify").setLevel(logging.ERROR)
+
+    def judge(gold: str, response: str) -> bool:
+        parsed = parse(f"\\boxed{{{gold}}}", parsing_timeout=None)
+        answer = parse(response, parsing_timeout=None)
+        return bool(verify(parsed, answer, timeout_seconds=None))
+
+    return judge
+
+
+def inspect_judge() -> Callable[[str, str], bool]:
+    from inspect_ai.model import ModelOutput
+    from inspect_ai.scorer import Target, math
+    from inspect_ai.solver import TaskState
+
+    score = math()
+    loop = asyncio.new_event_loop()
+
+    def judge(gold: str, response: str) -> bool:
+        state = TaskState(
+            model="none/none",  # type: ignore[arg-type]
+            sample_id=0,
+            epoch=0,
+            input="",
+            messages=[],
+            output=ModelOutput.from_content("none/none", response),
+        )
+        found: Any = loop.run_until_complete(score(state, Target([gold])))
+        return found is not None and found.value in ("C", 1, True)
+
+    return judge
+
+
+JUDGES = {
+    "evalharness": our_judge,
+    "math-verify": math_verify_judge,
+    "inspect_ai": inspect_judge,
+}
+
+
+def measure_side(side: str, pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    """One checker over all pairs, in this process."""
+
+    def stop(*_: object) -> None:
+        raise OverLimitError
+
+    judge = JUDGES[side]()
+    judge("2 x", "\\boxed{x+x}")  # imports and parser tables
+    signal.signal(signal.SIGALRM, stop)
+    num_correct = num_over = num_failed = 0
+    began = time.perf_counter()
+    for gold, response in pairs:
+        signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS)
+        try:
+            num_correct += judge(gold, response)
+        except OverLimitError:
+            num_over += 1
+        except Exception:  # noqa: BLE001 - another's failure is counted, as its users would see it
+            num_failed += 1
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    seconds = time.perf_counter() - began
+    return {
+        "per_second": len(pairs) / seconds,
+        "correct": num_correct,
+        "over_limit": num_over,
+        "failed": num_failed,
+    }
+
+
+def measure_pool(pairs: list[tuple[str, str]], num_workers: int) -> float:
+    """Answers per second through the pool, its start left out."""
+    with CheckerPool(num_workers=num_workers, timeout_seconds=LIMIT_SECONDS) as pool:
+        warm = [
+            pool.submit(f"\\boxed{{x+{n}+x}}", (f"2 x+{n}",), ("box",))
+            for n in range(8 * num_workers)
+        ]
+        for future in warm:
+            future.result()
+        began = time.perf_counter()
+        futures = [
+            pool.submit(response, (gold,), DEFAULT_ANSWER_FORMAT) for gold, response in pairs
+        ]
+        for future in futures:
+            future.result()
+        return len(pairs) / (time.perf_counter() - began)
+
+
+def in_own_process(side: str, name: str, options: argparse.Namespace) -> dict[str, Any] | str:
+    command = [sys.executable, __file__, "--side", side, "--sets", name]
+    command += ["--num", str(options.num), "--seed", str(options.seed)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        return lines[-1] if lines else f"exit code {done.returncode}"
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--num", type=int, default=1000, help="real responses")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sets", default="real,hardverify")
+    parser.add_argument("--side", choices=SIDES, help="measure one, print JSON")
+    options = parser.parse_args()
+    if options.side:
+        pairs = load_pairs(options.sets, options.num, options.seed)
+        print(json.dumps(measure_side(options.side, pairs)))
+        return
+    for name in options.sets.split(","):
+        pairs = load_pairs(name, options.num, options.seed)
+        print(f"{name}: {len(pairs)} responses, {len(set(pairs))} of them distinct")
+        ours = None
+        for side in SIDES:
+            found = in_own_process(side, name, options)
+            if isinstance(found, str):
+                print(f"  {side:12} left out: {found}")
+                continue
+            ours = ours or found["per_second"]
+            print(
+                f"  {side:12} {found['per_second']:9.1f}/s  ours is "
+                f"{ours / found['per_second']:6.2f} times as fast; correct {found['correct']}, "
+                f"over the limit {found['over_limit']}, failed {found['failed']}"
+            )
+        one, two = (measure_pool(pairs, number) for number in (1, 2))
+        print(
+            f"  pool         {one:9.1f}/s with one worker, {two:.1f}/s with two: "
+            f"{two / one / 2:.2f} of linear"
+        )
+
+
+if __name__ == "__main__":
+    main()
