@@ -9,6 +9,7 @@ from evalharness.checking.grammar import parse, parse_prefix
 from evalharness.checking.tokens import Token, UnreadableError
 from evalharness.checking.values import INFINITY, Quantity, Value, Words
 
+_NEGATIONS = frozenset("not no never cannot can't won't doesn't isn't loses lose neither".split())
 _INFINITE = frozenset(["infinitely many", "infinite", "infinity", "infinitely many solutions"])
 _NOTHING = frozenset(
     ["none", "no solution", "no solutions", "empty set", "the empty set", "no real solutions"]
@@ -28,7 +29,7 @@ def read_quantity(tokens: list[Token]) -> Quantity:
         if not inner.unit:
             return Quantity(expression=Call("percent", (inner.expression,)))
     if tokens[0].kind == "word":
-        raise UnreadableError(f"unexpected {tokens[0].text!r}")
+        return _number_among_words(tokens)
     expression, taken = parse_prefix(tokens)
     unit = _unit(tokens[taken:])
     return (
@@ -36,6 +37,19 @@ def read_quantity(tokens: list[Token]) -> Quantity:
         if not unit
         else Quantity(expression=expression, unit=unit)
     )
+
+
+def _number_among_words(tokens: Tokens[Token]) -> Quantity:
+    """`Jane started 3 hours ago`: the only number in a sentence.
+
+    Raises:
+        UnreadableError: there is none, or more, or other mathematics.
+    """
+    numbers = [token for token in tokens if token.kind == "number"]
+    others = [token for token in tokens if token.kind != "number"]
+    if len(numbers) != 1 or any(token.kind != "word" for token in others):
+        raise UnreadableError(f"unexpected {tokens[0].text!r}")
+    return Quantity(expression=parse(numbers), unit=" ".join(token.text for token in others))
 
 
 def _upright_unit(tokens: list[Token], expression: Expression) -> Quantity:
@@ -104,4 +118,7 @@ def read_words(tokens: Tokens[Token]) -> Value:
         return Quantity(expression=INFINITY)
     if text in _NOTHING:
         return Quantity(expression=Symbol("emptyset"))
-    return Words(text=text)
+    is_name = len(tokens) > 2 and tokens[0].text[0].isupper()
+    others = [token.text for token in tokens[1:] if token.text[0].isupper()]
+    is_statement = is_name and not others and not _NEGATIONS & set(text.split())
+    return Words(text=text, subject=tokens[0].text.lower() if is_statement else "")

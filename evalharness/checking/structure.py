@@ -211,7 +211,7 @@ def _is_zero(expression: Expression) -> bool:
 def _words(gold: Value, answer: Value, policy: Policy) -> bool | None:
     """The same words; different single words differ, sentences can't be compared."""
     if isinstance(gold, Words) and isinstance(answer, Words):
-        if gold.text == answer.text:
+        if gold.text == answer.text or gold.text == answer.subject or gold.subject == answer.text:
             return True
         return False if max(gold.text.count(" "), answer.text.count(" ")) == 0 else None
     if isinstance(gold, Words):

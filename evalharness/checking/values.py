@@ -64,6 +64,8 @@ class Words:
     """Text: lower-case words without punctuation."""
 
     text: str
+    subject: str = ""
+    """The name that a sentence about one name begins with ("Petya wins"); otherwise empty."""
 
 
 Value = Quantity | Sequence | Interval | Union | Relation | Matrix | Words
