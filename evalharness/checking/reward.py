@@ -11,6 +11,7 @@ from evalharness.checking.frames import accepted_answers
 from evalharness.checking.policy import Policy
 from evalharness.checking.shared import shared_pool
 from evalharness.errors import InputError
+from evalharness.records import Judgement
 
 GOLD_COLUMNS = ("gold", "answer", "solution", "ground_truth")
 """Columns that `reward` takes golds from; the first that the data set has."""
@@ -25,8 +26,10 @@ def make_reward(
     policy: Policy | None = None,
     is_lenient: bool = False,
     checker: str = DEFAULT_CHECKER,
-) -> Callable[..., list[float]]:
+) -> Callable[..., list[float | None]]:
     """A reward function for `GRPOTrainer(reward_funcs=...)`: 1.0 for a correct answer, else 0.0.
+
+    A row whose gold is None gets None, which is TRL's word for a reward that doesn't apply to it.
 
     Args:
         gold_column: the data set's column of golds; None takes the first of `GOLD_COLUMNS`.
@@ -45,12 +48,14 @@ def make_reward(
     def evalharness_reward(
         completions: Sequence[Completion],
         **columns: Any,  # the trainer passes every column of the data set, and its own state
-    ) -> list[float]:
+    ) -> list[float | None]:
         """1.0 for each completion with the right answer, otherwise 0.0."""
         golds = _golds(columns, gold_column)
         pool = shared_pool(checker)
         futures = [
-            pool.submit(
+            None
+            if gold is None
+            else pool.submit(
                 _text(completion),
                 accepted_answers(gold, f"completion {index}"),
                 answer_format,
@@ -58,20 +63,25 @@ def make_reward(
             )
             for index, (completion, gold) in enumerate(zip(completions, golds, strict=True))
         ]
-        found = [future.result() for future in futures]
-        statuses = [each.lenient_status if is_lenient else each.status for each in found]
-        return [1.0 if status == "correct" else 0.0 for status in statuses]
+        return [
+            None if future is None else _value(future.result(), is_lenient) for future in futures
+        ]
 
     return evalharness_reward
 
 
-def reward(completions: Sequence[Completion], **columns: Any) -> list[float]:
+def reward(completions: Sequence[Completion], **columns: Any) -> list[float | None]:
     """`make_reward` with its defaults: an answer in any place, golds from `GOLD_COLUMNS`.
 
     Raises:
         InputError: no gold column, or a gold that is none.
     """
     return make_reward()(completions, **columns)
+
+
+def _value(found: Judgement, is_lenient: bool) -> float:
+    status = found.lenient_status if is_lenient else found.status
+    return 1.0 if status == "correct" else 0.0
 
 
 def _golds(columns: Mapping[str, Any], gold_column: str | None) -> Sequence[Any]:

@@ -119,4 +119,9 @@ def render_problem(record: dict[str, Any]) -> str:
                 f"  answer {verdict['extracted']!r} by {verdict['extraction']}, "
                 f"decided by {verdict['method']}"
             )
+            if verdict["lenient_status"] not in (None, verdict["status"]):
+                lines.append(
+                    f"  elsewhere {verdict['lenient_extracted']!r} by "
+                    f"{verdict['lenient_extraction']}: {verdict['lenient_status']}"
+                )
     return visible("\n".join(lines))

@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -101,6 +102,20 @@ def test_a_child_process_has_workers_of_its_own(method: str) -> None:
     assert check("16", "\\boxed{8+8}").status == "correct"
 
 
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray isn't installed")
+def test_it_works_in_ray_tasks() -> None:
+    code = (
+        "import ray\n"
+        "from evalharness import check\n"
+        "ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)\n"
+        "judge = ray.remote(lambda n: check('16', r'\\boxed{\\sqrt{%d}}' % n).status)\n"
+        "print(ray.get([judge.remote(n) for n in (255, 256)]))\n"
+    )
+    assert run_python("-c", code).splitlines()[-1] == "['incorrect', 'correct']"
+
+
 def test_a_frame_gets_one_verdict_a_row_under_its_own_index() -> None:
     frame = pd.DataFrame(
         {
@@ -147,6 +162,10 @@ def test_the_reward_takes_what_a_trl_trainer_passes() -> None:
     assert make_reward("mine")(completions=["\\boxed{2}"], mine=[["1", 2]]) == [1.0]
 
 
+def test_a_row_without_a_gold_gets_the_none_that_trl_leaves_out() -> None:
+    assert reward(completions=["\\boxed{2}", "\\boxed{2}"], gold=[None, "2"]) == [None, 1.0]
+
+
 def test_the_reward_asks_for_the_place_that_the_template_names() -> None:
     boxed = make_reward(answer_format=("box",))
     assert boxed(completions=["The answer is 2."], gold=["2"]) == [0.0]
@@ -159,7 +178,7 @@ def test_a_reward_without_golds_is_refused() -> None:
     with pytest.raises(InputError, match=r"no column gold or answer .* it gives prompts"):
         reward(completions=["\\boxed{2}"], prompts=["a"])
     with pytest.raises(InputError, match="completion 0: a gold must be"):
-        reward(completions=["\\boxed{2}"], gold=[None])
+        reward(completions=["\\boxed{2}"], gold=[float("nan")])
     with pytest.raises(InputError, match='unknown place "bx"'):
         make_reward(answer_format=("bx",))
 

@@ -1,11 +1,12 @@
 """Answers per second: this checker, math-verify and inspect_ai's scorer on the same responses.
 
-    EVALHARNESS_DATA=... python tests/perf/checker_speed.py [--num 1000] [--sets real,hardverify]
+    EVALHARNESS_DATA=... python tests/perf/checker_speed.py [--num 1000] [--sets real,boxed]
 
-Each checker works through the same responses in one process of its own, from the text of the
-response to the verdict, one after the other; what it remembers it may use. A comparison over two
-seconds is ended by an alarm and counted. Then this checker's pool does the costly set with one and
-with two workers. inspect_ai is left out where it can't be imported.
+The sets: `real`, whole responses of models that have a box; `boxed`, only the box of the same
+responses; `hardverify`, the hard answer pairs, each in a box. Each checker works through the same
+texts in one process of its own, from text to verdict, one after the other; what it remembers it may
+use. A comparison over two seconds is ended by an alarm and counted. Then this checker's pool does
+the set with one and with two workers. inspect_ai is left out where it can't be imported.
 """
 
 import argparse
@@ -56,7 +57,13 @@ def hard_pairs() -> list[tuple[str, str]]:
 
 
 def load_pairs(name: str, number: int, seed: int) -> list[tuple[str, str]]:
-    return hard_pairs() if name == "hardverify" else real_responses(number, seed)
+    if name == "hardverify":
+        return hard_pairs()
+    pairs = real_responses(number, seed)
+    if name == "real":
+        return pairs
+    answers = [(gold, extract(response, ("box",)).answer) for gold, response in pairs]
+    return [(gold, f"\\boxed{{{answer}}}") for gold, answer in answers if answer is not None]
 
 
 def our_judge() -> Callable[[str, str], bool]:
@@ -180,7 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--num", type=int, default=1000, help="real responses")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--sets", default="real,hardverify")
+    parser.add_argument("--sets", default="real,boxed,hardverify")
     parser.add_argument("--side", choices=SIDES, help="measure one, print JSON")
     options = parser.parse_args()
     if options.side:
