@@ -136,6 +136,7 @@ def report(options: argparse.Namespace) -> int:
     about = ReportOptions(
         verdicts=options.verdicts,
         with_texts=not options.no_texts,
+        with_details=options.details,
         baseline=options.baseline,
         num_responses=options.responses,
     )
