@@ -21,6 +21,7 @@ VERDICT_COLORS = {
     "not correct": "#d1495b",
     "no answer": "#8d6cab",
     "truncated": "#e0a030",
+    "undecided": "#4d79a8",
     "all": "#6b7785",
 }
 

@@ -11,8 +11,8 @@ from evalharness.report.charts import interval_chart
 from evalharness.report.compare_tables import comparison_tables
 from evalharness.report.comparisons import BaselineRows
 from evalharness.report.gather import Cell, Gathered
-from evalharness.report.parts import Figure, Links, Section, Target
-from evalharness.report.tables import Table
+from evalharness.report.parts import Figure, Links, Section, Target, file_name
+from evalharness.report.tables import AVERAGES, Table
 
 _COLORS = {"all": "#6b7785", "correct": "#2a9d6f", "wrong": "#d1495b", "wrong / correct": "#e0a030"}
 
@@ -23,37 +23,38 @@ def comparison_sections(
     """Paired differences, then length inflation; nothing where there is nothing to compare."""
     if not compared.rows:
         return []
-    tables = comparison_tables(compared.rows, gathered.titles)
-    columns = [
-        column
-        for column in gathered.columns
-        if any(row.benchmark == column for row in compared.rows)
+    groups = [
+        [row for row in compared.rows if row.baseline == baseline]
+        for baseline in dict.fromkeys(row.baseline for row in compared.rows)
     ]
-    by_column = {
-        column: [row for row in compared.rows if row.benchmark == column] for column in columns
-    }
+    tables = [comparison_tables(group, gathered.titles) for group in groups]
+    columns = [
+        rows
+        for column in gathered.columns
+        for group in groups
+        if (rows := [row for row in group if row.benchmark == column])
+        if len(rows) > 1 or column not in AVERAGES
+    ]
     return [
         Section(
             key="differences",
             title="Differences",
             lead="Each model and template against a baseline on the same problems, in points of "
             "accuracy.",
-            tables=(tables[0],),
-            figures=tuple(
-                _difference_figure(column, rows, gathered, labels)
-                for column, rows in by_column.items()
-            ),
+            tables=tuple(each[0] for each in tables),
+            figures=tuple(_difference_figure(rows, gathered, labels) for rows in columns),
             links=_changed(compared.rows, gathered, labels),
+            notes=compared.troubles,
         ),
         Section(
             key="inflation",
             title="Length inflation",
             lead="How many times longer the responses to the same problems became, apart from "
             "which problems were solved. Wrong / correct above 1: wrong answers grew more.",
-            tables=tuple(tables[1:]),
+            tables=tuple(table for each in tables for table in each[1:]),
             figures=tuple(
-                _inflation_figure(column, rows, gathered, labels)
-                for column, rows in by_column.items()
+                _inflation_figure(rows, gathered, labels)
+                for rows in columns
                 if any(row.inflation.overall for row in rows)
             ),
         ),
@@ -61,11 +62,12 @@ def comparison_sections(
 
 
 def _difference_figure(
-    column: str, rows: Sequence[Comparison], gathered: Gathered, labels: Mapping[Cell, str]
+    rows: Sequence[Comparison], gathered: Gathered, labels: Mapping[Cell, str]
 ) -> Figure:
-    title = f"{gathered.titles[column]}: difference from {_baselines(rows, labels)}"
+    baseline = _baseline(rows[0].baseline, labels)
+    title = f"{gathered.titles[rows[0].benchmark]}: difference from {baseline}"
     return Figure(
-        name=f"difference-{column}",
+        name=file_name("difference", rows[0].benchmark, baseline),
         title=title,
         spec=interval_chart(
             [
@@ -99,9 +101,10 @@ def _difference_figure(
 
 
 def _inflation_figure(
-    column: str, rows: Sequence[Comparison], gathered: Gathered, labels: Mapping[Cell, str]
+    rows: Sequence[Comparison], gathered: Gathered, labels: Mapping[Cell, str]
 ) -> Figure:
-    title = f"{gathered.titles[column]}: length, times that of {_baselines(rows, labels)}"
+    baseline = _baseline(rows[0].baseline, labels)
+    title = f"{gathered.titles[rows[0].benchmark]}: length, times that of {baseline}"
     found: list[tuple[str, str, Ratio]] = []
     for row in rows:
         for name, ratio in (
@@ -113,7 +116,7 @@ def _inflation_figure(
             if ratio is not None:
                 found.append((labels[row.model, row.template], name, ratio))
     return Figure(
-        name=f"inflation-{column}",
+        name=file_name("inflation", rows[0].benchmark, baseline),
         title=title,
         spec=interval_chart(
             [
@@ -171,10 +174,9 @@ def _cell(name: str, gathered: Gathered) -> Cell | None:
     return next((cell for cell in gathered.cells if f"{cell[0]}:{cell[1]}" == name), None)
 
 
-def _baselines(rows: Sequence[Comparison], labels: Mapping[Cell, str]) -> str:
+def _baseline(name: str, labels: Mapping[Cell, str]) -> str:
     names = {f"{model}:{template}": label for (model, template), label in labels.items()}
-    found = list(dict.fromkeys(names.get(row.baseline, row.baseline) for row in rows))
-    return found[0] if len(found) == 1 else "the baseline"
+    return names.get(name, name)
 
 
 def _points(value: float | None) -> str:

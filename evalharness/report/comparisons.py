@@ -78,7 +78,7 @@ class Compared:
             )
 
     def leaders(self) -> dict[str, Leader]:
-        """Column -> its best, where at least two are there and are about the same problems."""
+        """Column -> its best, where there are several that differ, of the same benchmarks."""
         found = {}
         for column in self.gathered.columns:
             values = {
@@ -91,6 +91,8 @@ class Compared:
             best = max(values, key=lambda cell: values[cell])
             ties = frozenset(cell for cell in values if values[cell] == values[best])
             others = [cell for cell in values if cell not in ties]
+            if not others:
+                continue
             rows = self._against(best, others, column)
             alike = {(row.model, row.template) for row in rows if row.p_holm >= SIGNIFICANCE}
             found[column] = Leader(best=ties, alike=frozenset(alike))

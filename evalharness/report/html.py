@@ -27,6 +27,7 @@ TEXT_LIMIT = 20_000
 """Responses with their texts in one file, unless asked otherwise."""
 INDEX_LIMIT = 100_000
 """Responses in one file that is made without texts."""
+_LONG_TABLE = 12
 _FONT_FACE = re.compile(r"@font-face\s*\{[^}]*\}")
 _PLACEHOLDER = re.compile(r"\{\{([a-z_]+)\}\}")
 
@@ -132,10 +133,11 @@ def _section(section: Section, specs: list[dict[str, Any]], places: Mapping[Cell
         f'<h2 id="{section.key}-title">{escape(section.title)}</h2>',
         f'<p class="lead">{escape(section.lead)}</p>',
     ]
-    parts += [html_table(table) for table in section.tables]
-    if section.figures:
-        figures = "".join(_figure(figure, specs) for figure in section.figures)
-        parts.append(f'<div class="figures">{figures}</div>')
+    parts += [f'<p class="warning">{escape(note)}</p>' for note in section.notes]
+    tables = [_foldable(table, is_open=section.key == "accuracy") for table in section.tables]
+    figures = "".join(_figure(figure, specs) for figure in section.figures)
+    shown = f'<div class="figures">{figures}</div>' if figures else ""
+    parts += [*tables, shown] if section.key == "accuracy" else [shown, *tables]
     if section.links:
         parts.append("<details><summary>Which problems</summary>")
         parts += [_links(links, places) for links in section.links]
@@ -168,6 +170,14 @@ def _figure(figure: Figure, specs: list[dict[str, Any]]) -> str:
         f"<details><summary>Table</summary>{html_table(figure.table, has_title=False)}</details>"
         "</figure>"
     )
+
+
+def _foldable(table: Table, *, is_open: bool) -> str:
+    """The table; a long one behind its title."""
+    if is_open or len(table.rows) <= _LONG_TABLE:
+        return html_table(table)
+    title = f"{escape(table.title)} ({len(table.rows)} rows)"
+    return f"<details><summary>{title}</summary>{html_table(table, has_title=False)}</details>"
 
 
 def html_table(table: Table, *, has_title: bool = True) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,7 @@ class Section:
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
     links: tuple[Links, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def cell_labels(cells: Sequence[Cell]) -> dict[Cell, str]:
@@ -113,3 +115,8 @@ def estimate_table(
         ),
         num_labels=1,
     )
+
+
+def file_name(*parts: str) -> str:
+    """Parts as one name that every file system takes."""
+    return "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", part).strip("-.") for part in parts)

@@ -6,25 +6,23 @@ from collections import Counter
 from collections.abc import Mapping
 
 from evalharness.report.charts import (
-    VERDICT_COLORS,
     heat_map,
     interval_chart,
     line_chart,
-    scatter_chart,
 )
 from evalharness.report.comparison_sections import comparison_sections
 from evalharness.report.comparisons import Compared, main_tables
 from evalharness.report.gather import Cell, Gathered
+from evalharness.report.length_sections import length_sections
 from evalharness.report.parts import (
     Figure,
     Section,
     cell_labels,
     estimate_table,
-    interval_texts,
     metric_rows,
     point,
 )
-from evalharness.report.tables import Table, number, percent
+from evalharness.report.tables import Table, percent
 
 
 def report_sections(gathered: Gathered, baseline: str | None = None) -> list[Section]:
@@ -44,11 +42,10 @@ def report_sections(gathered: Gathered, baseline: str | None = None) -> list[Sec
         _accuracy_section(gathered, labels, accuracy),
         *comparison_sections(gathered, compared.with_baseline(baseline), labels),
         _heat_map_section(gathered),
-        _length_section(gathered, labels, length),
-        _scatter_section(gathered, labels),
+        *length_sections(gathered, labels, length),
         _samples_section(gathered, labels),
     ]
-    return [section for section in found if section.tables or section.figures]
+    return [each for each in found if each.tables or each.figures or each.notes]
 
 
 def _accuracy_section(gathered: Gathered, labels: Mapping[Cell, str], table: Table) -> Section:
@@ -129,93 +126,6 @@ def _heat_map_section(gathered: Gathered) -> Section:
         title="Templates",
         lead="The same model under several templates: the score of a base model is often the "
         "template's.",
-        figures=tuple(figures),
-    )
-
-
-def _length_section(gathered: Gathered, labels: Mapping[Cell, str], table: Table) -> Section:
-    figures = []
-    for benchmark in gathered.benchmarks:
-        groups = {
-            "correct": metric_rows(gathered.metrics, benchmark, "tokens_correct"),
-            "not correct": metric_rows(gathered.metrics, benchmark, "tokens_incorrect"),
-        }
-        cells = list(dict.fromkeys(cell for rows in groups.values() for cell in rows))
-        if not cells:
-            continue
-        title = f"{gathered.titles[benchmark]}: mean length by verdict"
-        points = [
-            point(labels[cell], rows[cell]) | {"group": group}
-            for cell in cells
-            for group, rows in groups.items()
-            if cell in rows
-        ]
-        figures.append(
-            Figure(
-                name=f"length-{benchmark}",
-                title=title,
-                spec=interval_chart(
-                    points, x_title="tokens, mean and 95% interval", colors=VERDICT_COLORS
-                ),
-                table=Table(
-                    title=title,
-                    columns=("model", "verdict", "tokens", "from", "to", "problems"),
-                    rows=tuple(
-                        (labels[cell], group, *interval_texts(rows[cell]))
-                        for cell in cells
-                        for group, rows in groups.items()
-                        if cell in rows
-                    ),
-                    num_labels=2,
-                ),
-            )
-        )
-    return Section(
-        key="length",
-        title="Length by verdict",
-        lead="Wrong answers come from harder problems, so a longer mean of the wrong ones alone "
-        "does not say that a model rambles.",
-        tables=(table,),
-        figures=tuple(figures),
-    )
-
-
-def _scatter_section(gathered: Gathered, labels: Mapping[Cell, str]) -> Section:
-    figures = []
-    for benchmark in gathered.benchmarks:
-        accuracy = metric_rows(gathered.metrics, benchmark, "accuracy")
-        tokens = metric_rows(gathered.metrics, benchmark, "tokens_mean")
-        cells = [cell for cell in accuracy if cell in tokens]
-        if len(cells) < 2:
-            continue
-        title = f"{gathered.titles[benchmark]}: accuracy against length"
-        figures.append(
-            Figure(
-                name=f"tradeoff-{benchmark}",
-                title=title,
-                spec=scatter_chart(
-                    [
-                        point(labels[cell], accuracy[cell]) | {"x": tokens[cell]["value"]}
-                        for cell in cells
-                    ],
-                    x_title="mean tokens a response",
-                    y_title="accuracy",
-                ),
-                table=Table(
-                    title=title,
-                    columns=("model", "accuracy", "tokens"),
-                    rows=tuple(
-                        (labels[cell], percent(accuracy[cell]["value"]), number(tokens[cell]))
-                        for cell in cells
-                    ),
-                    num_labels=1,
-                ),
-            )
-        )
-    return Section(
-        key="tradeoff",
-        title="Accuracy against length",
-        lead="Up is better, left is shorter.",
         figures=tuple(figures),
     )
 

@@ -122,7 +122,7 @@ def test_two_models_stand_side_by_side_and_transitions_filter_them(
 def test_keys_move_search_and_switch(page: Page) -> None:
     page.press("j", "j", "k")
     page.wait("return document.querySelector('#detail').textContent.includes('b · no')")
-    assert page.run("return location.hash") == "#r=aime%2F0&a=1&s=0"
+    assert page.run("return location.hash") == "#r=aime%2F0&a=2&s=0"
     page.press("?")
     assert page.run("return document.getElementById('keys').open")
     page.press("\ue00c")  # Escape
@@ -151,7 +151,7 @@ def test_mathematics_is_rendered_and_can_be_read_as_written(page: Page) -> None:
 
 def test_a_link_to_a_response_opens_it(chromium: Any, report: Path) -> None:
     page = Page(chromium, report)
-    page.run("location.hash = '#r=aime%2F2&a=0&b=1&s=0'")
+    page.run("location.hash = '#r=aime%2F2&a=0&b=2&s=0'")
     page.wait("return document.querySelector('#detail h3')?.textContent === 'aime/2'")
     page.wait("return document.querySelectorAll('#detail .said').length === 2")
 
