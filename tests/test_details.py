@@ -1,9 +1,13 @@
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from evalharness.cli import main
 from evalharness.engines.base import Completion, Request
+from evalharness.report.gather import Gathered
+from evalharness.report.published import published_table
+from evalharness.report.tables import as_markdown
 from tests.scripted import ScriptedEngine
 
 LOOP = "wait, let me check. " * 10
@@ -114,3 +118,38 @@ def test_samples_of_one_length_that_differ_are_not_flagged(
     sampled = ["--model", "m=x", "--samples", "2", "--temperature", "1"]
     _run(monkeypatch, ScriptedEngine(answer), *sampled)
     assert "copies" not in capsys.readouterr().out
+
+
+def test_a_published_row_stands_beside_ours_with_its_source_and_errors() -> None:
+    accuracy = {"value": 0.1, "low": 0.0346, "high": 0.2562, "n": 30, "k": 1}
+    where = {"benchmark": "aime24", "model": "m", "template": "no", "metric": "accuracy"}
+    gathered = Gathered(
+        runs=(),
+        frame=pd.DataFrame(),
+        metrics=[where | accuracy],
+        titles={"aime24": "AIME 2024"},
+        notes=(),
+    )
+    text = as_markdown([published_table(gathered, "Qwen2.5-Math-7B:no")])
+    # ours: Wilson of 3 in 30; published: of 0.2 in 30 [0.0951, 0.3731]:
+    # low = -0.1 - sqrt(0.0654^2 + 0.1731^2) = -0.2850; high = -0.1 + sqrt(0.1562^2 + 0.1049^2)
+    assert _row(text, "m", "no", "AIME 2024") == ["20.0", "10.0", "-10.0 [-28.5, +8.8]"]
+    assert "0.2% of 30 is impossible" in text
+    assert "arXiv 2503.20783" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Qwen2.5-Math-7B", "has several rows: write Qwen2.5-Math-7B:qwen-math or"),
+        ("Oat-Zero-7B:no", 'no such row; did you mean "Oat-Zero-7B:qwen-math"?'),
+        ("Oat-Zero-7B", "these runs have none of aime24, amc, math500, minerva, olympiadbench"),
+    ],
+)
+@pytest.mark.usefixtures("sums")
+def test_a_published_row_that_cannot_stand_there_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, message: str
+) -> None:
+    _run(monkeypatch, ScriptedEngine(_answer), "--model", "m=x")
+    assert main(["report", "run", "--published", name]) == 2
+    assert message in capsys.readouterr().err

@@ -40,6 +40,8 @@ class ReportOptions:
     """Of the HTML: what the others are compared with; the first one where None."""
     with_details: bool = False
     """Of terminal, Markdown and LaTeX: also lengths by verdict, budgets, texts and series."""
+    published: str | None = None
+    """Of terminal, Markdown and LaTeX: `MODEL[:TEMPLATE]` of a published row to lay beside."""
     num_responses: int | None = None
     """Of the HTML: how many responses its browser holds at most."""
 
@@ -128,6 +130,10 @@ def _tables(gathered: Gathered, options: ReportOptions) -> list[Table]:
         from evalharness.report.details import detail_tables
 
         tables += detail_tables(gathered)
+    if options.published:
+        from evalharness.report.published import published_table
+
+        tables.append(published_table(gathered, options.published))
     return tables
 
 
