@@ -224,6 +224,14 @@ def _add_report(group: Any) -> None:
         metavar="MODEL[:TEMPLATE]",
         help="of the HTML and the figures: what the others are compared with (default: the first)",
     )
+    parser.add_argument(
+        "--details",
+        action="store_true",
+        help="also lengths by verdict, token budgets, loops and formats, checkpoint series",
+    )
+    parser.add_argument(
+        "--published", metavar="MODEL[:TEMPLATE]", help="lay this row of a paper beside ours"
+    )
     parser.add_argument("--figures", type=Path, metavar="DIR", help="the charts as files")
     parser.add_argument(
         "--figure-format",

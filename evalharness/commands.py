@@ -136,6 +136,8 @@ def report(options: argparse.Namespace) -> int:
     about = ReportOptions(
         verdicts=options.verdicts,
         with_texts=not options.no_texts,
+        with_details=options.details,
+        published=options.published,
         baseline=options.baseline,
         num_responses=options.responses,
     )

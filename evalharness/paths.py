@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped_folder(name: str) -> Path:
-    """The folder `benchmarks` or `templates`: in an installed wheel, else beside the package."""
+    """A folder such as `benchmarks`: in an installed wheel, else beside the package."""
     for candidate in (PACKAGE / "_data" / name, PACKAGE.parent / name):
         if candidate.is_dir():
             return candidate

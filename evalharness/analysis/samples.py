@@ -93,26 +93,45 @@ def maj_at_k(
     Raises:
         InputError: a problem has fewer than k samples.
     """
-    order_N = np.argsort(problem_N, kind="stable")
-    _, starts_P, counts_P = np.unique(problem_N[order_N], return_index=True, return_counts=True)
+    ballots, counts_P = _ballots(groups_N, correct_N, problem_N)
     _need_samples(counts_P, k)
-    values = np.empty(len(starts_P))
-    for position, (start, count) in enumerate(zip(starts_P, counts_P, strict=True)):
-        chosen = order_N[start : start + count]
-        voting = chosen[groups_N[chosen] != NO_ANSWER]
-        _, index, sizes = np.unique(groups_N[voting], return_inverse=True, return_counts=True)
-        right = np.bincount(index, weights=correct_N[voting].astype(float), minlength=len(sizes))
-        ballot = sorted(zip(sizes.tolist(), right.astype(int).tolist(), strict=True))
-        values[position] = _majority(tuple(ballot), int(count - len(voting)), k)
-    return values
+    return np.array(
+        [
+            _majority(ballot, int(count) - sum(size for size, _ in ballot), k)
+            for ballot, count in zip(ballots, counts_P, strict=True)
+        ]
+    )
+
+
+Ballot = tuple[tuple[int, int], ...]
+"""Of each answer to a problem the number of its samples and how many of them are correct."""
+
+
+def _ballots(
+    groups_N: NDArray[np.int64], correct_N: NDArray[np.bool_], problem_N: NDArray[np.int64]
+) -> tuple[list[Ballot], NDArray[np.int64]]:
+    """The sorted ballot of each problem, equal ones equal, and how many samples each has."""
+    _, place_N, counts_P = np.unique(problem_N, return_inverse=True, return_counts=True)
+    votes_N = groups_N != NO_ANSWER
+    places, groups = place_N[votes_N], groups_N[votes_N]
+    span = int(groups.max()) + 1 if groups.size else 1
+    keys, index, sizes = np.unique(places * span + groups, return_inverse=True, return_counts=True)
+    rights = np.bincount(index, weights=correct_N[votes_N], minlength=len(keys)).astype(np.int64)
+    owners = keys // span
+    order = np.lexsort((rights, sizes, owners))
+    pairs = list(zip(sizes[order].tolist(), rights[order].tolist(), strict=True))
+    ends = np.cumsum(np.bincount(owners, minlength=len(counts_P))).tolist()
+    return [
+        tuple(pairs[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)
+    ], counts_P
 
 
 @lru_cache(maxsize=65536)
-def _majority(ballot: tuple[tuple[int, int], ...], num_silent: int, k: int) -> float:
+def _majority(ballot: Ballot, num_silent: int, k: int) -> float:
     """The chance that the vote of a random k-subset is right.
 
     Args:
-        ballot: of each answer the number of its samples and how many of them are correct.
+        ballot: from `_ballots`.
         num_silent: samples without an answer.
         k: size of the subset.
 

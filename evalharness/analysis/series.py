@@ -20,7 +20,7 @@ class SeriesPoint:
     """One checkpoint on one benchmark."""
 
     series: str
-    """The name that the checkpoints share, the step left out."""
+    """The name that the checkpoints share, the step left out; empty where nothing is left."""
     model: str
     template: str
     benchmark: str
@@ -41,13 +41,13 @@ def parse_step(model: str) -> tuple[str, int] | None:
         return _without(model, found.start(), found.end()), int(found[1])
     parent, _, last = model.rstrip("/").rpartition("/")
     if last.isdecimal():
-        return parent or model, int(last)
+        return parent, int(last)
     return None
 
 
 def _without(model: str, start: int, end: int) -> str:
     rest = re.sub(r"/{2,}", "/", model[:start] + model[end:])
-    return rest.strip("/-_. ") or model
+    return rest.strip("/-_. ")
 
 
 def checkpoint_series(

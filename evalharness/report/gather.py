@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalharness.errors import InputError
+from evalharness.report.copies import copied_sample_notes
 from evalharness.scoring import CORRECTED, frame_metrics, judged_frame
 from evalharness.store import read_spec, verdict_names
 
@@ -96,6 +97,7 @@ def gather_runs(folders: Sequence[Path], verdicts: str | None) -> Gathered:
         name = choose_verdicts(folder, verdicts)
         frame = judged_frame(folder, name)
         rows = frame_metrics(folder, frame)
+        copied = copied_sample_notes(folder, frame)
         cells = {(row["model"], row["template"], row["benchmark"]) for row in rows}
         renamed: dict[str, str] = {}
         if cells & seen:
@@ -110,7 +112,7 @@ def gather_runs(folders: Sequence[Path], verdicts: str | None) -> Gathered:
         frames.append(frame.assign(run=index))
         runs.append(RunSource(folder=folder, spec=spec, verdicts=name, renamed=renamed))
         titles |= {key: value["title"] for key, value in spec["benchmarks"].items()}
-        for note in run_notes(spec, name):
+        for note in [*run_notes(spec, name), *copied]:
             notes[note] = None
     return Gathered(
         runs=tuple(runs),

@@ -38,6 +38,10 @@ class ReportOptions:
     """Of the HTML: prompts, responses and answers."""
     baseline: str | None = None
     """Of the HTML: what the others are compared with; the first one where None."""
+    with_details: bool = False
+    """Of terminal, Markdown and LaTeX: also lengths by verdict, budgets, texts and series."""
+    published: str | None = None
+    """Of terminal, Markdown and LaTeX: `MODEL[:TEMPLATE]` of a published row to lay beside."""
     num_responses: int | None = None
     """Of the HTML: how many responses its browser holds at most."""
 
@@ -63,8 +67,8 @@ def render_runs(folders: Sequence[Path], form: str, options: ReportOptions | Non
     if form == "latex":
         from evalharness.report.latex import as_latex
 
-        return as_latex(_tables(gathered))
-    tables = _tables(gathered)
+        return as_latex(_tables(gathered, options))
+    tables = _tables(gathered, options)
     return as_markdown(tables) if form == "markdown" else as_terminal(tables)
 
 
@@ -118,10 +122,19 @@ def write_run_figures(
     return write_figures([each for section in sections for each in section.figures], into, forms)
 
 
-def _tables(gathered: Gathered) -> list[Table]:
+def _tables(gathered: Gathered, options: ReportOptions) -> list[Table]:
     from evalharness.report.comparisons import Compared, main_tables
 
-    return main_tables(gathered, Compared(gathered).leaders())
+    tables = main_tables(gathered, Compared(gathered).leaders())
+    if options.with_details:
+        from evalharness.report.details import detail_tables
+
+        tables += detail_tables(gathered)
+    if options.published:
+        from evalharness.report.published import published_table
+
+        tables.append(published_table(gathered, options.published))
+    return tables
 
 
 def _page(gathered: Gathered, options: ReportOptions) -> str:

@@ -32,6 +32,7 @@ def test_checkpoints_of_one_folder_are_one_series() -> None:
     assert parse_step("a/checkpoint-10") == ("a", 10)
     assert parse_step("a/checkpoint-20/hf") == ("a/hf", 20)
     assert parse_step("b/checkpoint-10") == ("b", 10)
+    assert parse_step("step-10") == ("", 10)
 
 
 def _row(model: str, metric: str = "accuracy", benchmark: str = "b") -> dict[str, Any]:
