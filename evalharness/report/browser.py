@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from evalharness.analysis.text import find_loop
 from evalharness.records import STATUSES
 from evalharness.report.gather import Gathered, RunSource
 from evalharness.store import (
@@ -35,9 +36,8 @@ class BrowserData:
     """Texts of consecutive responses; empty where the report leaves texts out."""
 
 
-def browser_data(gathered: Gathered, limit: int, with_texts: bool) -> BrowserData:
-    """At most `limit` responses, equally many of each model and template, first samples first."""
-    rows = _chosen_rows(gathered, limit)
+def browser_data(gathered: Gathered, rows: pd.DataFrame, with_texts: bool) -> BrowserData:
+    """What the page needs of the rows, from `chosen_rows`, or `chosen_texts` if they have texts."""
     problems = _problem_order(gathered)
     cells = {cell: number for number, cell in enumerate(gathered.cells)}
     benchmarks = {name: number for number, name in enumerate(gathered.benchmarks)}
@@ -45,18 +45,21 @@ def browser_data(gathered: Gathered, limit: int, with_texts: bool) -> BrowserDat
         cell=[cells[pair] for pair in zip(rows["model"], rows["template"], strict=True)],
         place=rows["problem_id"].map({each: place for place, each in enumerate(problems)}),
         status=rows["status"].map({status: number for number, status in enumerate(STATUSES)}),
-    )
-    order = rows["benchmark"].map(benchmarks).to_numpy()
-    rows = rows.assign(order=order).sort_values(
-        ["order", "place", "cell", "sample_index"], ignore_index=True
-    )
+        order=rows["benchmark"].map(benchmarks),
+    ).sort_values(["order", "place", "cell", "sample_index"], ignore_index=True)
     shown = {place: number for number, place in enumerate(rows["place"].drop_duplicates())}
-    texts: list[dict[str, Any]] = []
-    starts: list[int] = []
-    if with_texts:
-        rows = _with_texts(gathered, rows)
-        starts, texts = _chunks(gathered, rows)
+    starts, chunks = _chunks(gathered, rows) if with_texts else ([], [])
     names = list(problems)
+    columns = {
+        "problem": rows["place"].map(shown).tolist(),
+        "cell": rows["cell"].tolist(),
+        "sample": rows["sample_index"].tolist(),
+        "status": rows["status"].tolist(),
+        "tokens": [None if value != value else int(value) for value in rows["num_tokens"]],
+        "truncated": (rows["finish_reason"] == "length").astype(int).tolist(),
+    }
+    if "response" in rows:
+        columns["loop"] = [int(find_loop(text) is not None) for text in rows["response"]]
     index = {
         "models": [model for model, _ in cells],
         "templates": [template for _, template in cells],
@@ -66,19 +69,13 @@ def browser_data(gathered: Gathered, limit: int, with_texts: bool) -> BrowserDat
         "problem_benchmarks": [benchmarks[problems[names[place]]] for place in shown],
         "starts": starts,
         "total": len(gathered.frame),
-        "columns": {
-            "problem": rows["place"].map(shown).tolist(),
-            "cell": rows["cell"].tolist(),
-            "sample": rows["sample_index"].tolist(),
-            "status": rows["status"].tolist(),
-            "tokens": [None if value != value else int(value) for value in rows["num_tokens"]],
-            "truncated": (rows["finish_reason"] == "length").astype(int).tolist(),
-        },
+        "columns": columns,
     }
-    return BrowserData(index=index, chunks=tuple(texts))
+    return BrowserData(index=index, chunks=tuple(chunks))
 
 
-def _chosen_rows(gathered: Gathered, limit: int) -> pd.DataFrame:
+def chosen_rows(gathered: Gathered, limit: int) -> pd.DataFrame:
+    """At most `limit` responses, equally many of each model and template, first samples first."""
     frame = gathered.frame
     if len(frame) <= limit:
         return frame
@@ -87,19 +84,11 @@ def _chosen_rows(gathered: Gathered, limit: int) -> pd.DataFrame:
     return by_sample[(rank < max(limit // len(gathered.cells), 1)).to_numpy()]
 
 
-def _problem_order(gathered: Gathered) -> dict[str, str]:
-    """Problem id -> its benchmark, in the order of the runs."""
-    order: dict[str, str] = {}
-    for run in gathered.runs:
-        for problem in read_problems(run.folder).values():
-            order[problem.problem_id] = problem.benchmark
-    return order
-
-
-def _with_texts(gathered: Gathered, rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with what was asked, said and judged."""
+def chosen_texts(gathered: Gathered, limit: int) -> pd.DataFrame:
+    """The same with what was asked, said and judged."""
     import pandas as pd
 
+    rows = chosen_rows(gathered, limit).reset_index(drop=True)
     parts = []
     for number, run in enumerate(gathered.runs):
         mine = rows.loc[rows["run"] == number, _KEY]
@@ -115,6 +104,15 @@ def _with_texts(gathered: Gathered, rows: pd.DataFrame) -> pd.DataFrame:
         )
         parts.append(texts.set_index("position")[_SHOWN_COLUMNS])
     return rows.drop(columns=_SHOWN_COLUMNS, errors="ignore").join(pd.concat(parts))
+
+
+def _problem_order(gathered: Gathered) -> dict[str, str]:
+    """Problem id -> its benchmark, in the order of the runs."""
+    order: dict[str, str] = {}
+    for run in gathered.runs:
+        for problem in read_problems(run.folder).values():
+            order[problem.problem_id] = problem.benchmark
+    return order
 
 
 def _chunks(gathered: Gathered, rows: pd.DataFrame) -> tuple[list[int], list[dict[str, Any]]]:

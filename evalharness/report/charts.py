@@ -63,8 +63,11 @@ def interval_chart(
     values = [dict(row) for row in rows]
     labels = list(dict.fromkeys(row["label"] for row in values))
     groups = list(dict.fromkeys(row["group"] for row in values if "group" in row))
-    form = ".0%" if is_share else (".2f" if is_ratio else ",.4~g")
-    scale = alt.Scale(type="log", nice=True) if is_ratio else alt.Scale(zero=False, nice=True)
+    form = ".0%" if is_share else (".2f" if is_ratio else ",.1~f")
+    is_amount = not is_share and not is_ratio  # an interval of tokens may reach below none
+    scale = alt.Scale(zero=False, nice=True, **({"domainMin": 0} if is_amount else {}))
+    if is_ratio:
+        scale = alt.Scale(type="log", nice=True)
     x = alt.X("value:Q", title=x_title, scale=scale, axis=alt.Axis(format=form, tickCount=5))
     base = alt.Chart(alt.Data(values=values)).encode(
         y=alt.Y("label:N", sort=labels, title=None), tooltip=_tooltip(values, form)
@@ -75,13 +78,13 @@ def interval_chart(
             alt.Scale(domain=groups, range=palette) if all(palette) else alt.Scale(domain=groups)
         )
         base = base.encode(
-            color=alt.Color("group:N", scale=color_scale, title=None),
+            color=alt.Color("group:N", scale=color_scale, title=None, legend=_legend(groups)),
             yOffset=alt.YOffset("group:N", sort=groups),
         )
-    layers = [base.mark_point(filled=True, size=70, opacity=1).encode(x=x)]
+    layers = [base.mark_point(filled=True, size=70, opacity=1, clip=True).encode(x=x)]
     if any(row["low"] is not None for row in values):
         rules = base.transform_filter("isValid(datum.low) && isValid(datum.high)").mark_rule(
-            strokeWidth=2, opacity=0.75
+            strokeWidth=2, opacity=0.75, clip=True
         )
         layers.insert(0, rules.encode(x=alt.X("low:Q", title=x_title), x2="high:Q"))
     if reference is not None:
@@ -148,7 +151,9 @@ def scatter_chart(
     labels = list(colors) or [row["label"] for row in values]
     base = alt.Chart(alt.Data(values=values)).encode(
         x=alt.X("x:Q", title=x_title, scale=alt.Scale(zero=False, nice=True)),
-        color=alt.Color("label:N", sort=labels, title=None, legend=_legend(labels)),
+        color=alt.Color(
+            "label:N", sort=labels, title=None, legend=_legend(labels), scale=_many(labels)
+        ),
         tooltip=[
             alt.Tooltip("label:N", title="model"),
             alt.Tooltip("x:Q", title=x_title, format=",.1f"),
@@ -193,10 +198,10 @@ def line_chart(
     alt = require_altair()
     values = [dict(row) for row in rows]
     labels = list(dict.fromkeys(row["label"] for row in values))
-    form = ".0%" if is_share else ",.4~g"
+    form = ".0%" if is_share else ",.1~f"
     x_scale = alt.Scale(type="log", nice=False) if is_log else alt.Scale(zero=False, nice=False)
     palette = [(colors or {}).get(label) for label in labels]
-    color_scale = alt.Scale(domain=labels, range=palette) if all(palette) else alt.Undefined
+    color_scale = alt.Scale(domain=labels, range=palette) if all(palette) else _many(labels)
     base = alt.Chart(alt.Data(values=values)).encode(
         x=alt.X("x:Q", title=x_title, scale=x_scale, axis=alt.Axis(format=",~s", tickCount=6)),
         color=alt.Color(
@@ -227,7 +232,17 @@ def line_chart(
 def _legend(labels: Sequence[str]) -> Any:
     """Below the chart, where there is more than one thing to tell apart."""
     alt = require_altair()
-    return alt.Legend(orient="bottom", direction="vertical") if len(labels) > 1 else None
+    if len(labels) < 2:
+        return None
+    longest = max(map(len, labels))
+    columns = 3 if longest < 16 else (2 if longest < 26 else 1)
+    return alt.Legend(orient="bottom", columns=min(columns, len(labels)), symbolOpacity=1)
+
+
+def _many(labels: Sequence[str]) -> Any:
+    """Colours for more than ten things; the theme's otherwise."""
+    alt = require_altair()
+    return alt.Scale(scheme="tableau20") if len(labels) > 10 else alt.Undefined
 
 
 def _tooltip(values: Sequence[Row], form: str) -> list[alt.Tooltip]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ def comparison_sections(
         [row for row in compared.rows if row.baseline == baseline]
         for baseline in dict.fromkeys(row.baseline for row in compared.rows)
     ]
-    tables = [comparison_tables(group, gathered.titles) for group in groups]
+    tables = [_tables_against(group, gathered, labels) for group in groups]
     columns = [
         rows
         for column in gathered.columns
@@ -59,6 +60,15 @@ def comparison_sections(
             ),
         ),
     ]
+
+
+def _tables_against(
+    rows: Sequence[Comparison], gathered: Gathered, labels: Mapping[Cell, str]
+) -> list[Table]:
+    """The tables of one baseline; the first names it already."""
+    first, *others = comparison_tables(rows, gathered.titles)
+    ending = f" (against {_baseline(rows[0].baseline, labels)})"
+    return [first, *(dataclasses.replace(each, title=each.title + ending) for each in others)]
 
 
 def _difference_figure(

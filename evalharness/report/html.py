@@ -8,13 +8,13 @@ from contextlib import suppress
 from html import escape
 from importlib.metadata import version
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from evalharness import __version__
 from evalharness.errors import MissingExtraError
 from evalharness.paths import cache_folder
-from evalharness.report.browser import browser_data
+from evalharness.report.browser import browser_data, chosen_rows, chosen_texts
 from evalharness.report.embedding import json_text, packed, script_hash, script_text
 from evalharness.report.gather import Cell, Gathered
 from evalharness.report.parts import Figure, Links, Section
@@ -22,6 +22,9 @@ from evalharness.report.provenance import run_facts
 from evalharness.report.sections import report_sections
 from evalharness.report.tables import Table
 from evalharness.store import write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TEXT_LIMIT = 20_000
 """Responses with their texts in one file, unless asked otherwise."""
@@ -53,10 +56,11 @@ def html_report(
         InputError: the baseline isn't in these runs.
         MissingExtraError: the extra [report] isn't installed.
     """
-    sections = report_sections(gathered, baseline)
-    limit = num_responses if num_responses is not None else INDEX_LIMIT
-    if num_responses is None and with_texts:
-        limit = TEXT_LIMIT
+    limit = num_responses
+    if limit is None:
+        limit = TEXT_LIMIT if with_texts else INDEX_LIMIT
+    texts = chosen_texts(gathered, limit if with_texts and limit else TEXT_LIMIT)
+    sections = report_sections(gathered, baseline, texts)
     specs: list[dict[str, Any]] = []
     scripts = {
         "theme_script": _asset("theme.js"),
@@ -69,8 +73,12 @@ def html_report(
     cells = {cell: number for number, cell in enumerate(gathered.cells)}
     places = cells if limit else {}
     body = "\n".join(_section(section, specs, places) for section in sections)
-    responses, data = _responses(gathered, limit, with_texts) if limit else ("", "")
-    navigation = [(section.key, section.title) for section in sections]
+    responses, data = (
+        _responses(gathered, texts if with_texts else chosen_rows(gathered, limit), with_texts)
+        if limit
+        else ("", "")
+    )
+    navigation = [(section.key, section.key.capitalize()) for section in sections]
     navigation += [("provenance", "Provenance")] + [("responses", "Responses")] * bool(limit)
     return fill(
         _asset("page.html"),
@@ -244,10 +252,10 @@ def _facts(facts: Iterable[tuple[str, Sequence[str]]]) -> str:
     return f'<dl class="facts">{lines}</dl>'
 
 
-def _responses(gathered: Gathered, limit: int, with_texts: bool) -> tuple[str, str]:
+def _responses(gathered: Gathered, rows: pd.DataFrame, with_texts: bool) -> tuple[str, str]:
     """The section and the data of the response browser."""
-    found = browser_data(gathered, limit, with_texts)
-    held, total = len(found.index["columns"]["cell"]), len(gathered.frame)
+    found = browser_data(gathered, rows, with_texts)
+    held, total = len(rows), len(gathered.frame)
     lead = "Every response with its verdict; name two models to see them side by side."
     if held < total:
         lead = (

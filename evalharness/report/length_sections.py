@@ -185,7 +185,7 @@ def _scatter_section(gathered: Gathered, labels: Labels) -> Section:
             )
         )
     return Section(
-        key="tradeoff",
+        key="trade-off",
         title="Accuracy against length",
         lead="Up is better, left is shorter.",
         figures=tuple(figures),
@@ -266,7 +266,7 @@ def _series_section(gathered: Gathered) -> Section:
     try:
         points = checkpoint_series(gathered.metrics)
     except InputError as error:
-        return Section(key="series", title="Training", lead="", notes=(str(error),))
+        return Section(key="training", title="Training", lead="", notes=(str(error),))
     figures = []
     lines = {(each.series, each.template, each.benchmark): None for each in points}
     several_templates = len({each.template for each in points}) > 1
@@ -280,7 +280,7 @@ def _series_section(gathered: Gathered) -> Section:
         heading = f"{gathered.titles[benchmark]}, {name}" if name else gathered.titles[benchmark]
         figures += _series_figures(mine, heading, benchmark)
     return Section(
-        key="series",
+        key="training",
         title="Training",
         lead="Checkpoints of one training by their step: whether accuracy and length move "
         "together. The bands are 95% intervals of each checkpoint alone, over problems.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from evalharness.report.charts import (
     heat_map,
@@ -23,14 +24,21 @@ from evalharness.report.parts import (
     point,
 )
 from evalharness.report.tables import Table, percent
+from evalharness.report.text_section import text_section
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-def report_sections(gathered: Gathered, baseline: str | None = None) -> list[Section]:
+def report_sections(
+    gathered: Gathered, baseline: str | None = None, texts: pd.DataFrame | None = None
+) -> list[Section]:
     """The sections that these runs carry.
 
     Args:
         gathered: the runs.
         baseline: `MODEL` or `MODEL:TEMPLATE`; the first one where None.
+        texts: from `chosen_texts`; without, nothing is said of them.
 
     Raises:
         InputError: the baseline isn't in these runs.
@@ -45,6 +53,8 @@ def report_sections(gathered: Gathered, baseline: str | None = None) -> list[Sec
         *length_sections(gathered, labels, length),
         _samples_section(gathered, labels),
     ]
+    if texts is not None:
+        found.append(text_section(gathered, texts, labels))
     return [each for each in found if each.tables or each.figures or each.notes]
 
 

@@ -7,7 +7,7 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -24,10 +24,20 @@ FLAGS = (
 )
 
 
-def _chromium() -> str | None:
+class Found(NamedTuple):
+    """Paths of the browser and of what drives it."""
+
+    browser: str
+    driver: str
+
+
+def find_chromium() -> Found | None:
+    """`CHROME`, or a Chromium on the path, with its chromedriver; None where there is none."""
     named = os.environ.get("CHROME")
     names = [named] if named else ["chromium", "chromium-browser", "google-chrome"]
-    return next(filter(None, map(shutil.which, names)), None)
+    browser = next(filter(None, map(shutil.which, names)), None)
+    driver = shutil.which("chromedriver")
+    return Found(browser, driver) if browser and driver else None
 
 
 @pytest.fixture(scope="session")
@@ -38,15 +48,15 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         from selenium.webdriver.chrome.service import Service
     except ImportError:
         pytest.skip("selenium is not installed")
-    binary, driver_path = _chromium(), shutil.which("chromedriver")
-    if binary is None or driver_path is None:
+    found = find_chromium()
+    if found is None:
         pytest.skip("no chromium and chromedriver on the path (Debian: chromium-driver; or CHROME)")
     options = webdriver.ChromeOptions()
-    options.binary_location = binary
+    options.binary_location = found.browser
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(driver_path))
+    driver = webdriver.Chrome(options=options, service=Service(found.driver))
     driver.execute_cdp_cmd("Network.enable", {})
     driver.execute_cdp_cmd(
         "Network.emulateNetworkConditions",

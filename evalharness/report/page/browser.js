@@ -72,9 +72,15 @@
     if (!loop || !loop.some(Boolean)) field.loop.closest("label").hidden = true;
 
     // (cell, problem, sample) -> row, for the other side of a pair
-    const places = new Map();
     const key = (c, p, s) => `${c}/${p}/${s}`;
-    for (let row = 0; row < size; row += 1) places.set(key(cell[row], problem[row], sample[row]), row);
+    let places = null;
+    const placeOf = (c, p, s) => {
+      if (!places) {
+        places = new Map();
+        for (let row = 0; row < size; row += 1) places.set(key(cell[row], problem[row], sample[row]), row);
+      }
+      return places.get(key(c, p, s));
+    };
 
     const chunkOf = (row) => {
       let low = 0, high = index.starts.length - 1;
@@ -121,7 +127,7 @@
         if (needle && textHits === null && !index.problems[problem[row]].toLowerCase().includes(needle)) continue;
         if (textHits !== null && !textHits.has(row)) continue;
         if (isPair) {
-          const other = places.get(key(Number(wanted.right), problem[row], sample[row]));
+          const other = placeOf(Number(wanted.right), problem[row], sample[row]);
           if (other === undefined) continue;
           if (wanted.transition && transition(row, other) !== wanted.transition) continue;
           pairs.push(other);

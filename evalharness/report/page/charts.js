@@ -5,6 +5,13 @@
   const places = [...document.querySelectorAll(".chart")];
   const drawn = new Map();
 
+  const NARROW = 480;
+
+  // On a phone a legend has one column, whatever the chart would like.
+  const fitted = (spec, width) => width < NARROW
+    ? JSON.parse(JSON.stringify(spec), (name, value) => (name === "columns" ? 1 : value))
+    : spec;
+
   const config = (width) => {
     const style = getComputedStyle(document.documentElement);
     const color = (name) => style.getPropertyValue(name).trim();
@@ -17,6 +24,7 @@
         ...text, gridColor: color("--line"), domainColor: color("--line"), tickColor: color("--line"),
         labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", labelLimit: Math.min(260, 0.42 * width),
       },
+      axisX: width < NARROW ? { titleAnchor: "end" } : {},
       legend: { ...text, labelFontSize: 12, labelLimit: Math.max(120, width - 60), symbolStrokeWidth: 3 },
       rule: { color: color("--text") },
       point: { color: color("--accent") },
@@ -28,7 +36,7 @@
   const draw = async (place) => {
     if (drawn.has(place)) return;
     drawn.set(place, null);
-    const spec = specs[Number(place.dataset.chart)];
+    const spec = fitted(specs[Number(place.dataset.chart)], place.clientWidth);
     // ast: expressions are interpreted, so that the page needs no eval.
     const result = await vegaEmbed(place, { ...spec, config: config(place.clientWidth) }, {
       mode: "vega-lite", renderer: "svg", ast: true,

@@ -1,0 +1,208 @@
+import base64
+import gzip
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evalharness.cli import main
+from evalharness.errors import InputError
+from evalharness.report.comparisons import ALIKE, Compared, main_tables
+from evalharness.report.figures import write_figures
+from evalharness.report.gather import gather_runs
+from evalharness.report.html import html_report, html_table
+from evalharness.report.parts import cell_labels, file_name
+from evalharness.report.runs import ReportOptions, render_runs
+from evalharness.report.sections import report_sections
+from evalharness.report.tables import Table
+from tests.report.made import Said, make_run, problem
+
+
+def _said(model: str, solved: range, number: int = 40, samples: int = 1) -> Iterator[Said]:
+    for row in range(number):
+        for sample in range(samples):
+            yield Said(
+                model=model,
+                template="no",
+                problem=problem("sums", row, f"{row}: how many?"),
+                sample=sample,
+                text=f"secret {model} {row}",
+                status="correct" if row in solved else "incorrect",
+                tokens=100 if row in solved else 200,
+                extracted=f"secret answer {row}",
+                prompt="secret prompt",
+            )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    # best solves 0..29, near 0..27, far 0..9 of 40
+    said = [*_said("far", range(10)), *_said("best", range(30)), *_said("near", range(28))]
+    return make_run(tmp_path / "made", said)
+
+
+def test_the_best_is_bold_and_what_the_data_cannot_rank_is_marked(run: Path) -> None:
+    # best against near: 2 fixed and 0 broken, McNemar's p = 2 * 0.5^2 = 0.5: not distinguishable.
+    # best against far: 20 and 0, p = 2 * 0.5^20 = 2e-6.
+    gathered = gather_runs([run], None)
+    table = main_tables(gathered, Compared(gathered).leaders())[0]
+    assert [row[0] for row in table.rows] == ["far", "best", "near"]
+    assert table.best == {(1, 2)}
+    assert [ALIKE in row[2] for row in table.rows] == [False, False, True]
+    assert table.rows[2][2].startswith(f"70.0{ALIKE} [")
+    assert "**75.0 [" in render_runs([run], "markdown")
+    assert "\\textbf{75.0 [" in render_runs([run], "latex")
+
+
+def test_models_that_tie_for_best_are_all_bold(tmp_path: Path) -> None:
+    said = [*_said("a", range(30)), *_said("b", range(10, 40)), *_said("c", range(1))]
+    gathered = gather_runs([make_run(tmp_path / "tie", said)], None)
+    assert Compared(gathered).leaders()["sums"].best == {("a", "no"), ("b", "no")}
+
+
+def test_the_first_model_is_the_baseline_unless_another_is_named(run: Path) -> None:
+    compared = Compared(gather_runs([run], None))
+    first = compared.with_baseline(None).rows
+    assert [(row.baseline, row.model) for row in first] == [("far:no", "best"), ("far:no", "near")]
+    assert first[0].difference.value == pytest.approx(20 / 40)
+    named = compared.with_baseline("best").rows
+    assert [(row.model, round(40 * row.difference.value)) for row in named] == [
+        ("far", -20),
+        ("near", -2),
+    ]
+    with pytest.raises(InputError, match="no such model"):
+        compared.with_baseline("nothing")
+
+
+def test_an_average_over_other_benchmarks_is_not_ranked(tmp_path: Path) -> None:
+    # a answers both benchmarks, b only one: their macro averages are about different things.
+    more = [
+        Said("a", "no", problem("more", row), 0, "x", "correct" if row else "incorrect")
+        for row in range(5)
+    ]
+    both = [Said("b", "no", problem("more", row), 0, "x", "incorrect") for row in range(5)]
+    partly = make_run(tmp_path / "p", [*_said("a", range(9)), *more, *_said("b", range(2))])
+    fully = make_run(tmp_path / "f", [*_said("a", range(9)), *more, *_said("b", range(2)), *both])
+    assert "macro" not in Compared(gather_runs([partly], None)).leaders()
+    assert "macro" in Compared(gather_runs([fully], None)).leaders()
+
+
+def test_every_figure_has_a_table_and_a_name_of_its_own(run: Path) -> None:
+    figures = [each for part in report_sections(gather_runs([run], None)) for each in part.figures]
+    assert len({each.name for each in figures}) == len(figures) >= 5
+    for figure in figures:
+        assert figure.table.rows, figure.name
+        assert all(len(row) == len(figure.table.columns) for row in figure.table.rows)
+
+
+def test_samples_give_a_pass_at_k_section(tmp_path: Path) -> None:
+    said = _said("a", range(10), number=20, samples=4)
+    sections = report_sections(gather_runs([make_run(tmp_path / "k", said)], None))
+    (section,) = [each for each in sections if each.key == "samples"]
+    # every sample of a problem is alike, so pass@k and maj@k stay at 10 of 20
+    rows = [row[1:4] for row in section.figures[0].table.rows]
+    assert ("pass@k", "4", "50.0") in rows
+    assert ("maj@k", "2", "50.0") in rows
+
+
+def test_checkpoints_give_a_series_by_step(tmp_path: Path) -> None:
+    said = [*_said("run/checkpoint-20", range(9)), *_said("run/checkpoint-100", range(18))]
+    sections = report_sections(gather_runs([make_run(tmp_path / "s", said)], None))
+    (section,) = [each for each in sections if each.key == "training"]
+    accuracy = section.figures[0].table.rows
+    assert [row[1:3] for row in accuracy] == [("20", "22.5"), ("100", "45.0")]  # 9/40, 18/40
+
+
+def test_accuracy_at_a_budget_counts_what_ended_within_it(run: Path) -> None:
+    # correct responses have 100 tokens, so at 64 nothing is right and at 128 all 30 of 40 are
+    sections = report_sections(gather_runs([run], None))
+    (section,) = [each for each in sections if each.key == "budget"]
+    table = section.figures[0].table
+    row = dict(zip(table.columns, table.rows[1], strict=True))
+    assert row["model"] == "best"
+    assert (row["64"], row["128"]) == ("0.0", "75.0")
+
+
+def test_names_keep_what_tells_models_apart() -> None:
+    cells = [("a/x/step-1", "no"), ("a/y/step-1", "no"), ("a/y/step-2", "no"), ("z", "no")]
+    assert [*cell_labels([*cells, ("z", "r1")]).values()] == [
+        "x/step-1",
+        "y/step-1",
+        "step-2",
+        "z · no",
+        "z · r1",
+    ]
+    assert file_name("inflation", "aime24", "a/b: c") == "inflation-aime24-a-b-c"
+
+
+def _unpacked(page: str) -> list[Any]:
+    blocks = re.findall(r'<script type="application/gzip" id="[^"]+">([^<]*)</script>', page)
+    return [json.loads(gzip.decompress(base64.b64decode(block))) for block in blocks]
+
+
+def test_a_report_without_texts_has_nothing_that_a_model_wrote(run: Path) -> None:
+    gathered = gather_runs([run], None)
+    whole = html_report(gathered, title="t")
+    assert "secret best 3" in json.dumps(_unpacked(whole))
+    bare = html_report(gathered, title="t", with_texts=False)
+    assert "secret" not in bare
+    (index,) = _unpacked(bare)
+    assert "secret" not in json.dumps(index)
+    assert len(index["columns"]["status"]) == 120
+
+
+def test_a_browser_that_is_too_small_holds_equally_many_of_each_model(run: Path) -> None:
+    page = html_report(gather_runs([run], None), title="t", num_responses=30)
+    index = _unpacked(page)[0]
+    assert [index["columns"]["cell"].count(cell) for cell in range(3)] == [10, 10, 10]
+    assert index["total"] == 120
+    assert "30 of 120 responses" in page
+
+
+def test_the_page_is_the_same_bytes_each_time(run: Path) -> None:
+    assert render_runs([run], "html") == render_runs([run], "html")
+
+
+def test_the_page_allows_only_its_own_scripts(run: Path) -> None:
+    page = render_runs([run], "html", ReportOptions(num_responses=0))
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert "default-src 'none'" in policy
+    assert "unsafe-eval" not in policy
+    assert "'unsafe-inline'" not in policy.split("script-src")[1].split(";")[0]
+    assert policy.count("'sha256-") == page.count("<script>")
+
+
+def test_names_in_tables_are_escaped() -> None:
+    table = Table(
+        title="<t>",
+        columns=("<c>", "b"),
+        rows=(("<r>", "1 [<0>, 2]"),),
+        num_labels=1,
+        notes=("<n>",),
+    )
+    assert re.findall(r"<(?:t|c|r|0|n)>", html_table(table)) == []
+
+
+def test_figures_are_written_in_the_asked_formats(run: Path, tmp_path: Path) -> None:
+    sections = report_sections(gather_runs([run], None))
+    figure = sections[0].figures[0]
+    paths = write_figures([figure], tmp_path / "figures", ["svg", "png", "pdf"])
+    assert [path.name for path in paths] == [
+        f"accuracy-sums.{form}" for form in ("svg", "png", "pdf")
+    ]
+    heads = [path.read_bytes()[:5] for path in paths]
+    assert heads == [b"<svg ", b"\x89PNG\r", b"%PDF-"]
+    assert "best" in paths[0].read_text()
+
+
+def test_the_command_writes_the_page_beside_the_run(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", str(run), "--format", "html"]) == 0
+    assert capsys.readouterr().err == f"report: {run}/report.html\n"
+    assert (run / "report.html").read_text().startswith("<!doctype html>")
+    assert main(["report", str(run), str(run), "--format", "html"]) == 2
+    assert "name --out FILE" in capsys.readouterr().err
