@@ -44,8 +44,9 @@ class Policy:
     """Of words (`yes`, `Monday`, `(b)`); variables always keep their case."""
 
     rounding: Literal["none", "gold-digits"] = "none"
-    """`gold-digits`: beside a decimal with at least two digits after its point, the value that
-    rounds to it is right too, whichever of the two sides is the rounded one."""
+    """`gold-digits`: a value that rounds to the gold is right too, where the gold is a decimal with
+    at least two digits after its point and two significant ones; so is an answer with three
+    significant digits that an exact gold rounds to."""
 
     relative_tolerance: float = 0.0
     """Two numbers are equal when they differ by at most this part of the gold; 0 is exact."""

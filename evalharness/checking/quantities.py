@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import NamedTuple
 
 from evalharness.checking.expressions import (
     Call,
@@ -182,29 +183,49 @@ def _same_numbers(
         if difference <= allowed:
             effort.note("tolerance")
             return True
-    for rounded, other, value, side in ((gold, answer, left, right), (answer, gold, right, left)):
-        step = _rounding_step(value, side, policy)
-        if step is not None and abs(rounded - other) <= step / 2:
+    for value, other in ((left, right), (right, left)):
+        step = _rounding_step(value, other, policy, is_gold=value is left)
+        if step is not None and difference <= step / 2:
             effort.note("rounding")
             return True
     return False
 
 
-def _rounding_step(value: Expression, other: Expression, policy: Policy) -> Fraction | None:
-    """One unit in the last place of a decimal that may stand for what rounds to it, or None."""
+def _rounding_step(
+    value: Expression, other: Expression, policy: Policy, *, is_gold: bool
+) -> Fraction | None:
+    """One unit in the last place of a decimal that may stand for what rounds to it, or None.
+
+    A gold may with two significant digits, an answer with three and only for a gold that is no
+    decimal itself: a gold says how precise an answer has to be.
+    """
+    number, scale = _decimal(value)
+    if number is None:
+        return None
+    step = scale * Fraction(1, 10**number.decimals)
+    digits = len(str(abs(number.value.numerator * 10**number.decimals // number.value.denominator)))
+    if digits >= MACHINE_DIGITS and not isinstance(other, Number):
+        return step * 4
+    if policy.rounding != "gold-digits" or step > Fraction(1, 100):
+        return None
+    is_precise = digits >= 2 if is_gold else digits >= 3 and _decimal(other)[0] is None
+    return step if is_precise else None
+
+
+class _Decimal(NamedTuple):
+    value: Fraction
+    decimals: int
+
+
+def _decimal(value: Expression) -> tuple[_Decimal | None, Fraction]:
+    """The decimal that an expression is but for sign and percent, and what 1 of it is worth."""
     scale = Fraction(1)
     while isinstance(value, Call) and value.head in ("neg", "percent"):
         scale *= Fraction(1, 100) if value.head == "percent" else 1
         value = value.args[0]
     if not isinstance(value, Number) or value.decimals is None:
-        return None
-    step = scale * Fraction(1, 10**value.decimals)
-    digits = len(str(abs(value.value.numerator * 10**value.decimals // value.value.denominator)))
-    is_float = digits >= MACHINE_DIGITS and not isinstance(other, Number)
-    if is_float:
-        return step * 4
-    is_fine = step <= Fraction(1, 100)
-    return step if policy.rounding == "gold-digits" and is_fine else None
+        return None, scale
+    return _Decimal(value.value, value.decimals), scale
 
 
 def _same_deeply(
@@ -224,7 +245,7 @@ def _same_deeply(
                 effort.note("tolerance")
                 return True
             for value, other in ((left, right), (right, left)):
-                step = _rounding_step(value, other, policy)
+                step = _rounding_step(value, other, policy, is_gold=value is left)
                 if step is not None and difference * step.denominator * 2 <= step.numerator:
                     effort.note("rounding")
                     return True

@@ -239,6 +239,13 @@ def test_a_convention_decides_only_where_the_policy_says_so(
 
 def test_rounding_needs_two_decimals_and_the_right_ones() -> None:
     policy = Policy(rounding="gold-digits")
+    assert equal("27.39", "27.3851", policy).status == "correct"
+    assert equal("\\sqrt{2}", "1.414", policy).status == "correct"
+    assert equal("\\sqrt{2}", "1.4", policy).status == "incorrect"
+    # A gold says how precise an answer has to be, and one digit says nothing.
+    assert equal("0.022", "0.02", policy).status == "incorrect"
+    assert equal("0.01", "0.0122", policy).status == "incorrect"
+    assert equal("3e-19", "3.4e-19", policy).status == "incorrect"
     assert equal("0.5", "0.46", policy).status == "incorrect"
     assert equal("30.52", "\\frac{1588}{52}", policy).status == "incorrect"  # 30.538...
     assert equal("35", "34.6", policy).status == "incorrect"
