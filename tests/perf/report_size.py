@@ -2,8 +2,8 @@
 
     python tests/perf/report_size.py [--responses 50000] [--big 1000000]
 
-The runs are simulated: 5 benchmarks under 2 templates, 4 models in the small run and --models in the
-big one, so many samples as the number needs.
+The runs are simulated: 5 benchmarks under 2 templates, 4 models in the small run and --models in
+the big one, so many samples as the number needs.
 With --big a second run of that many responses is written to the disk, and `evalharness report` is
 timed on it in a process of its own, with its peak memory. Needs Chromium for the time to ready.
 """
