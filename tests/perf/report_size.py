@@ -2,7 +2,8 @@
 
     python tests/perf/report_size.py [--responses 50000] [--big 1000000]
 
-The runs are simulated: 5 benchmarks, 4 models x 2 templates, so many samples as the number needs.
+The runs are simulated: 5 benchmarks under 2 templates, 4 models in the small run and --models in
+the big one, so many samples as the number needs.
 With --big a second run of that many responses is written to the disk, and `evalharness report` is
 timed on it in a process of its own, with its peak memory. Needs Chromium for the time to ready.
 """
@@ -25,12 +26,11 @@ from evalharness.report.runs import ReportOptions, render_runs
 from evalharness.store import PARQUET, SPEC, RunWriter
 
 SIZES = {"aime24": 30, "amc": 83, "math500": 500, "minerva": 272, "olympiadbench": 675}
-MODELS = [f"org/model-{letter}" for letter in "abcd"]
 TEMPLATES = ["no", "qwen-math"]
 LIMIT = 3000
 
 
-def simulate(folder: Path, num_responses: int, letters: int) -> int:
+def simulate(folder: Path, num_responses: int, letters: int, num_models: int) -> int:
     """A run folder of about so many responses with `letters` letters each; how many it has."""
     problems = [
         Problem(
@@ -42,7 +42,8 @@ def simulate(folder: Path, num_responses: int, letters: int) -> int:
         for name, size in SIZES.items()
         for row in range(size)
     ]
-    cells = [(model, template) for model in MODELS for template in TEMPLATES]
+    models = [f"org/run/step-{100 * step}" for step in range(1, num_models + 1)]
+    cells = [(model, template) for model in models for template in TEMPLATES]
     samples = max(round(num_responses / len(cells) / len(problems)), 1)
     rng = np.random.default_rng(0)
     ease = rng.beta(0.5, 0.6, len(problems))
@@ -51,7 +52,7 @@ def simulate(folder: Path, num_responses: int, letters: int) -> int:
         "run_id": "0" * 16,
         "status": "complete",
         "identity": {"sampling": {"temperature": 1.0, "max_tokens": LIMIT}},
-        "models": {model: {"engine": "simulated"} for model in MODELS},
+        "models": {model: {"engine": "simulated"} for model in models},
         "templates": {name: {"answer_format": ["box"]} for name in TEMPLATES},
         "benchmarks": {
             name: {"title": name, "fingerprint": None, "num_problems": size, "source": "simulated"}
@@ -172,12 +173,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--responses", type=int, default=50_000)
     parser.add_argument("--big", type=int, default=0)
+    parser.add_argument("--models", type=int, default=20, help="of the big run")
     parser.add_argument("--letters", type=int, default=300)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "small"
-        num = simulate(folder, options.responses, options.letters)
+        num = simulate(folder, options.responses, options.letters, 4)
         began = time.perf_counter()
         about = ReportOptions(with_texts=False, num_responses=num)
         page = folder / "report.html"
@@ -190,7 +192,7 @@ def main() -> None:
             print(f"  ready after {json.dumps(times)} ms", flush=True)
         if options.big:
             folder = Path(place) / "big"
-            num = simulate(folder, options.big, options.letters)
+            num = simulate(folder, options.big, options.letters, options.models)
             parquet = (folder / PARQUET).stat().st_size / 2**20
             print(f"{num} responses, {parquet:.0f} MiB on the disk", flush=True)
             for form in ("json", "html"):
