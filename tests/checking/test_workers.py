@@ -26,7 +26,7 @@ from evalharness.errors import InputError
 from evalharness.records import Judgement
 
 BOX = ("box",)
-HANG = "\\sum_{a=1}^{999}\\sum_{b=1}^{999}\\sum_{c=1}^{999}abc"
+HANG = "\\sum_{a=1}^{999}\\sum_{b=1}^{999}\\sum_{c=1}^{999}\\frac{1}{a+b+c}"
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="workers are killed by signals")
 
 
