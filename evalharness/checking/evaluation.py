@@ -12,6 +12,8 @@ from evalharness.checking.expressions import Expression, Number, Symbol
 
 MAX_EXPONENT = 100_000_000
 """Of two: larger values aren't computed."""
+MAX_REDUCTION = 20_000
+"""Bits of the value of a power whose exponent isn't whole: it takes as many of a logarithm."""
 MAX_TERMS = 5_000
 """Of a sum or a product."""
 
@@ -158,7 +160,6 @@ def _functions() -> dict[str, Callable[..., Value]]:
         "Re": mpmath.re,
         "Im": mpmath.im,
         "arg": mpmath.arg,
-        "mod": lambda a, b: _real(a) - _real(b) * mpmath.floor(_real(a) / _real(b)),
     }
 
 
@@ -182,12 +183,17 @@ def _real(value: Value) -> Value:
 
 
 def _power(base: Value, exponent: Value) -> Value:
+    import mpmath
+
     if base == 0:
         if not is_real(exponent) or exponent.real <= 0:
             raise UndefinedError("a power of zero")
         return base * 0
     if abs(magnitude(base)) * _bound(exponent) > MAX_EXPONENT * 4 or _bound(exponent) > 10**9:
         raise UndefinedError("a power out of range")
+    is_whole = is_real(exponent) and exponent.real == mpmath.floor(exponent.real)
+    if not is_whole and abs(magnitude(base)) * _bound(exponent) > MAX_REDUCTION:
+        raise UndefinedError("a power that takes many digits of a logarithm")
     return base**exponent
 
 

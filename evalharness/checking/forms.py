@@ -15,6 +15,8 @@ from evalharness.checking.values import (
     Words,
 )
 
+REALS = Symbol("mathbb:R")
+
 
 def as_set(value: Value) -> Value | None:
     """The interval, or the union of two, that a relation of one variable describes."""
@@ -26,6 +28,8 @@ def as_set(value: Value) -> Value | None:
         return None
     left, right = value.left.expression, value.right.expression
     minus = Call("neg", (INFINITY,))
+    if value.operator == "in" and right == REALS:
+        return Interval(low=minus, high=INFINITY, is_low_closed=False, is_high_closed=False)
     if value.operator in ("<", "<="):
         is_closed = value.operator == "<="
         if _is_name(left) and not _is_name(right):

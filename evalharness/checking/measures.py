@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Tokens
 
-from evalharness.checking.expressions import Call, Expression, Symbol
+from evalharness.checking.expressions import Call, Expression, Number, Symbol
 from evalharness.checking.grammar import parse, parse_prefix
 from evalharness.checking.tokens import Token, UnreadableError
+from evalharness.checking.units import parse_unit
 from evalharness.checking.values import INFINITY, Quantity, Value, Words
 
 _NEGATIONS = frozenset("not no never cannot can't won't doesn't isn't loses lose neither".split())
@@ -30,6 +31,9 @@ def read_quantity(tokens: list[Token]) -> Quantity:
             return Quantity(expression=Call("percent", (inner.expression,)))
     if tokens[0].kind == "word":
         return _number_among_words(tokens)
+    compound = _compound(tokens)
+    if compound is not None:
+        return compound
     expression, taken = parse_prefix(tokens)
     unit = _unit(tokens[taken:])
     return (
@@ -37,6 +41,26 @@ def read_quantity(tokens: list[Token]) -> Quantity:
         if not unit
         else Quantity(expression=expression, unit=unit)
     )
+
+
+def _compound(tokens: Tokens[Token]) -> Quantity | None:
+    """`1 hour 30 minutes`, in its first unit; None for anything else."""
+    if (
+        len(tokens) < 4
+        or len(tokens) % 2
+        or [t.kind for t in tokens] != ["number", "word"] * (len(tokens) // 2)
+    ):
+        return None
+    units = [parse_unit(token.text) for token in tokens[1::2]]
+    first = units[0]
+    if first is None or any(u is None or u.dimensions != first.dimensions for u in units):
+        return None
+    terms = [
+        Call("*", (parse([number]), Number(unit.factor / first.factor)))
+        for number, unit in zip(tokens[::2], units, strict=True)
+        if unit is not None
+    ]
+    return Quantity(expression=Call("+", tuple(terms)), unit=tokens[1].text)
 
 
 def _number_among_words(tokens: Tokens[Token]) -> Quantity:

@@ -70,11 +70,16 @@ def same_expression(
 ) -> bool | None:
     """The same for expressions, under every reading of percent and degree signs allowed."""
     undecided = False
+    tried: set[str] = set()
     for left, right in _readings(gold, answer, policy):
-        result = _same(left, right, policy, effort)
+        trial = Effort(is_cheap=effort.is_cheap)
+        result = _same(left, right, policy, trial)
         if result:
+            effort.methods |= trial.methods
             return True
+        tried |= trial.methods
         undecided |= result is None
+    effort.methods |= tried
     return None if undecided else False
 
 
@@ -225,7 +230,7 @@ def _same_deeply(
                     return True
             if not close(values[0], values[1]):
                 return False
-    if result is None:
+    if result is None and (free_symbols(left) or free_symbols(right)):
         from evalharness.checking.symbolic import same_by_algebra
 
         effort.note("sympy")

@@ -116,6 +116,9 @@ def _read_single(tokens: list[Token], state: State) -> Value:
         relation = _read_relation(tokens, state)
         if relation is not None:
             return relation
+    without = split(tokens, lambda token: token.text == "setminus") if len(tokens) > 3 else []
+    if len(without) == 2 and all(without):
+        return _difference(without, state)
     pieces = split(tokens, lambda token: token.text == "cup") if len(tokens) > 2 else []
     if len(pieces) < 2:
         pieces = _split_letter_union(tokens)
@@ -126,6 +129,21 @@ def _read_single(tokens: list[Token], state: State) -> Value:
         return inside
     labelled = _read_labelled(tokens, state)
     return labelled if labelled is not None else read_quantity(tokens)
+
+
+def _difference(sides: list[list[Token]], state: State) -> Value:
+    r"""`R \setminus {0}` as the bare list of its conditions.
+
+    Raises:
+        UnreadableError: more than a few points are taken away, or not points.
+    """
+    name = Quantity(expression=Symbol("x"))
+    whole = Relation(operator="in", left=name, right=read_value(sides[0], state.deeper()))
+    points = read_value(sides[1], state.deeper())
+    if not isinstance(points, Sequence) or points.brackets != "braces" or len(points.items) > 8:
+        raise UnreadableError("a difference of sets")
+    others = (Relation(operator="!=", left=name, right=point) for point in points.items)
+    return Sequence(brackets="bare", items=(whole, *others))
 
 
 def _split_letter_union(tokens: Tokens[Token]) -> list[list[Token]]:
@@ -252,6 +270,9 @@ def _read_set(inner: list[Token], state: State) -> Value:
         for index, (token, depth) in enumerate(zip(inner, depths_of(inner), strict=True))
         if depth == 0 and token.text in ("|", ":")
     ]
+    if len(bars) == 1 and bars[0] > 1 and inner[1].text != "in":
+        state.clauses.append(" ".join(token.text for token in inner[bars[0] + 1 :]))
+        return read_value(inner[: bars[0]], state.deeper())  # a family: {2k | k in Z}
     if len(bars) == 1 and bars[0] > 0 and inner[0].kind == "symbol":
         condition = read_value(inner[bars[0] + 1 :], state.deeper())
         return as_set(condition) or condition

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from collections.abc import Sequence as Items
 
 from evalharness.checking.expressions import (
@@ -12,13 +11,12 @@ from evalharness.checking.expressions import (
     Symbol,
     free_symbols,
     substitute,
-    walk,
 )
 from evalharness.checking.forms import as_set
 from evalharness.checking.policy import Policy
 from evalharness.checking.quantities import Effort, renamed, same_expression, same_quantity
+from evalharness.checking.sets import all_true, same_sets
 from evalharness.checking.values import (
-    INFINITY,
     Interval,
     Matrix,
     Quantity,
@@ -47,8 +45,8 @@ def same_value(gold: Value, answer: Value, policy: Policy, effort: Effort) -> bo
         return result
     if isinstance(gold, Matrix) or isinstance(answer, Matrix):
         return _matrices(gold, answer, policy, effort)
-    if isinstance(gold, Interval | Union) or isinstance(answer, Interval | Union):
-        return _sets(gold, answer, policy, effort)
+    if _is_set(gold) or _is_set(answer):
+        return same_sets(gold, answer, policy, effort)
     effort.note("structure")
     if isinstance(gold, Sequence) and isinstance(answer, Sequence):
         return _sequences(gold, answer, policy, effort)
@@ -57,6 +55,13 @@ def same_value(gold: Value, answer: Value, policy: Policy, effort: Effort) -> bo
     if isinstance(answer, Sequence):
         return _sequence_and_one(answer, gold, policy, effort, is_gold=False)
     return False
+
+
+def _is_set(value: Value) -> bool:
+    """Whether only its points count: an interval, a union, or several conditions at once."""
+    if isinstance(value, Sequence) and value.brackets == "bare":
+        return all(isinstance(item, Relation) and as_set(item) for item in value.items)
+    return isinstance(value, Interval | Union)
 
 
 def _sequence_and_one(
@@ -101,13 +106,13 @@ def _sequences(gold: Sequence, answer: Sequence, policy: Policy, effort: Effort)
     if len(gold.items) > MAX_ITEMS:
         return None
     if is_ordered:
-        return _all(
+        return all_true(
             same_value(left, right, policy, effort)
             for left, right in zip(gold.items, answer.items, strict=True)
         )
     labels = _labels(gold.items), _labels(answer.items)
     if labels[0] and set(labels[0]) == set(labels[1]):
-        return _all(same_value(labels[0][k], labels[1][k], policy, effort) for k in labels[0])
+        return all_true(same_value(labels[0][k], labels[1][k], policy, effort) for k in labels[0])
     return _matched(gold.items, answer.items, policy, effort)
 
 
@@ -136,16 +141,6 @@ def _flattened(value: Sequence) -> Sequence:
         else:
             items.append(item)
     return Sequence(brackets=value.brackets, items=tuple(items))
-
-
-def _all(results: Iterable[bool | None]) -> bool | None:
-    """True where all are, False where one is, otherwise None."""
-    is_undecided = False
-    for result in results:
-        if result is False:
-            return False
-        is_undecided |= result is None
-    return None if is_undecided else True
 
 
 def _matched(
@@ -193,12 +188,12 @@ def _ratios(gold: Sequence, answer: Sequence, policy: Policy, effort: Effort) ->
     left, right = sides
     if len(left) != len(right):
         return False
-    same = _all(same_expression(a, b, policy, effort) for a, b in zip(left, right, strict=True))
+    same = all_true(same_expression(a, b, policy, effort) for a, b in zip(left, right, strict=True))
     if same:
         return True
     if any(_is_zero(part) for part in (*left, *right)) or Symbol("ldots") in (*left, *right):
         return same
-    return _all(
+    return all_true(
         same_expression(Call("/", (a, left[-1])), Call("/", (b, right[-1])), policy, effort)
         for a, b in zip(left[:-1], right[:-1], strict=True)
     )
@@ -256,82 +251,10 @@ def _matrices(gold: Value, answer: Value, policy: Policy, effort: Effort) -> boo
         sides = [tuple((cell,) for row in side for cell in row) for side in sides]
     if [len(row) for row in sides[0]] != [len(row) for row in sides[1]]:
         return False
-    return _all(
+    return all_true(
         same_expression(a, b, policy, effort)
         for left, right in zip(sides[0], sides[1], strict=True)
         for a, b in zip(left, right, strict=True)
-    )
-
-
-def _sets(gold: Value, answer: Value, policy: Policy, effort: Effort) -> bool | None:
-    """Intervals by their ends, unions by their parts."""
-    effort.note("structure")
-    sides = []
-    for side in (gold, answer):
-        parts = _interval_parts(side)
-        if parts is None:
-            return False
-        sides.append(parts)
-    if len(sides[0]) != len(sides[1]):
-        return False
-    remaining = list(sides[1])
-    is_undecided = False
-    for part in sides[0]:
-        results = [_same_interval(part, other, policy, effort) for other in remaining]
-        if True in results:
-            del remaining[results.index(True)]
-        else:
-            is_undecided |= None in results
-            if not is_undecided:
-                return False
-            return None
-    return True
-
-
-def _interval_parts(value: Value) -> list[Interval] | None:
-    """The intervals that the value consists of; a point is one with equal ends."""
-    if isinstance(value, Interval):
-        return [value]
-    if isinstance(value, Union):
-        parts = []
-        for part in value.parts:
-            inner = _interval_parts(part)
-            if inner is None:
-                return None
-            parts.extend(inner)
-        return parts
-    if isinstance(value, Relation):
-        found = as_set(value)
-        return None if found is None else _interval_parts(found)
-    if isinstance(value, Sequence):
-        ends = [item.expression for item in value.items if isinstance(item, Quantity)]
-        if value.brackets in ("round", "square") and len(ends) == len(value.items) == 2:
-            is_closed = value.brackets == "square"
-            low, high = ends
-            return [Interval(low=low, high=high, is_low_closed=is_closed, is_high_closed=is_closed)]
-        if value.brackets in ("braces", "bare"):
-            if len(ends) == len(value.items) and value.brackets == "braces":
-                return [
-                    Interval(low=end, high=end, is_low_closed=True, is_high_closed=True)
-                    for end in ends
-                ]
-            inner_parts = [_interval_parts(item) for item in value.items]
-            if all(part is not None for part in inner_parts):
-                return [piece for part in inner_parts for piece in part or []]
-    return None
-
-
-def _same_interval(gold: Interval, answer: Interval, policy: Policy, effort: Effort) -> bool | None:
-    for left, right, ends in (
-        (gold.is_low_closed, answer.is_low_closed, (gold.low, answer.low)),
-        (gold.is_high_closed, answer.is_high_closed, (gold.high, answer.high)),
-    ):
-        is_infinite = any(INFINITY in tuple(walk(end)) for end in ends)
-        if left != right and not is_infinite:
-            return False
-    return _all(
-        same_expression(left, right, policy, effort)
-        for left, right in ((gold.low, answer.low), (gold.high, answer.high))
     )
 
 
@@ -352,7 +275,7 @@ def _relation_and_value(
     if isinstance(other, Interval | Union | Sequence):
         found = as_set(relation)
         if found is not None:
-            return _sets(found, other, policy, effort)
+            return same_sets(found, other, policy, effort)
     if relation.operator not in ("=", "in"):
         return False if not isinstance(other, Words) else None
     if policy.assignment == "strict":
@@ -409,13 +332,13 @@ def _relations(gold: Relation, answer: Relation, policy: Policy, effort: Effort)
             return result
     sets = as_set(gold), as_set(answer)
     if sets[0] is not None and sets[1] is not None and _variables(gold) == _variables(answer):
-        result = _sets(sets[0], sets[1], policy, effort)
+        result = same_sets(sets[0], sets[1], policy, effort)
         if result:
             return True
     differences = _difference(gold), _difference(answer)
     if differences[0] is None or differences[1] is None or gold.operator == "other":
         sides = same_value(gold.left, answer.left, policy, effort)
-        return _all((sides, same_value(gold.right, answer.right, policy, effort)))
+        return all_true((sides, same_value(gold.right, answer.right, policy, effort)))
     if free_symbols(differences[0]) != free_symbols(differences[1]):
         return False
     return _proportional(differences[0], differences[1], gold.operator, effort)
@@ -431,26 +354,27 @@ def _assignments(gold: Relation, answer: Relation, policy: Policy, effort: Effor
     if policy.assignment == "strict" and not same_value(gold.left, answer.left, policy, effort):
         return False
     right = answer.right
-    arguments = _argument_name(gold.left), _argument_name(answer.left)
-    if policy.rename == "either" and arguments[0] and arguments[1] and isinstance(right, Quantity):
-        expression = substitute(right.expression, {arguments[1]: Symbol(arguments[0])})
+    wanted, given = _argument_names(gold.left), _argument_names(answer.left)
+    is_renamed = wanted and len(wanted) == len(given) and wanted != given
+    if policy.rename == "either" and is_renamed and isinstance(right, Quantity):
+        names = {old: Symbol(new) for old, new in zip(given, wanted, strict=True)}
+        expression = substitute(right.expression, dict[str, Expression](names))
         right = Quantity(expression=expression, unit=right.unit)
     return same_value(gold.right, right, policy, effort)
 
 
-def _argument_name(value: Value) -> str:
-    """X of `f(x)`; empty for anything else."""
-    if isinstance(value, Quantity) and isinstance(value.expression, Call):
-        call = value.expression
-        if (
-            call.head.startswith("apply:")
-            and len(call.args) == 1
-            and isinstance(call.args[0], Symbol)
-        ):
-            return call.args[0].name
-        if call.head == "*" and len(call.args) == 2 and isinstance(call.args[1], Symbol):
-            return call.args[1].name
-    return ""
+def _argument_names(value: Value) -> list[str]:
+    """X and y of `f(x, y)`; none of anything else."""
+    if not isinstance(value, Quantity) or not isinstance(value.expression, Call):
+        return []
+    call = value.expression
+    if call.head == "*" and len(call.args) == 2:
+        args: tuple[Expression, ...] = call.args[1:]
+    elif call.head.startswith("apply:"):
+        args = call.args
+    else:
+        return []
+    return [part.name for part in args if isinstance(part, Symbol)]
 
 
 def _difference(relation: Relation) -> Expression | None:

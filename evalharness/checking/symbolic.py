@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from evalharness.checking.expressions import Expression, Number, Symbol, walk
+from evalharness.checking.expressions import Expression, Number, Symbol, free_symbols, walk
+from evalharness.checking.numeric import value_of
 
 MAX_PARTS = 120
 MAX_EXPONENT = 1000
@@ -41,6 +42,8 @@ def to_sympy(expression: Expression) -> Any:
     if isinstance(expression, Symbol):
         constants = {"pi": sympy.pi, "e": sympy.E, "i": sympy.I}
         return constants.get(expression.name) or sympy.Symbol(expression.name)
+    if expression.head == "^":
+        _check_power(expression.args[1])
     args = [to_sympy(argument) for argument in expression.args]
     head = expression.head
     functions = {
@@ -55,7 +58,7 @@ def to_sympy(expression: Expression) -> Any:
         "root": lambda n, x: sympy.Pow(x, 1 / n),
     }  # fmt: skip
     if head == "^":
-        return _power(*args)
+        return sympy.Pow(*args)
     if head in functions:
         return functions[head](*args)
     if head.startswith("apply:"):
@@ -63,17 +66,14 @@ def to_sympy(expression: Expression) -> Any:
     raise NotImplementedError(f"sympy isn't asked about {head}")
 
 
-def _power(base: Any, exponent: Any) -> Any:
-    """Refused where sympy would compute a large number.
+def _check_power(exponent: Expression) -> None:
+    """Refuse what sympy would compute although it is large.
 
     Raises:
-        NotImplementedError: the exponent is a number far from zero, or a power itself.
+        NotImplementedError: the exponent is a number far from zero, or one of unknown size.
     """
-    import sympy
-
-    if exponent.is_Rational:
-        if abs(exponent) > MAX_EXPONENT:
-            raise NotImplementedError("a power out of range")
-    elif exponent.is_number and exponent.has(sympy.Pow) and not exponent.is_algebraic:
-        raise NotImplementedError("a tower of powers")
-    return sympy.Pow(base, exponent)
+    if free_symbols(exponent):
+        return
+    value = value_of(exponent)
+    if value is None or abs(value) > MAX_EXPONENT:
+        raise NotImplementedError("a power out of range")

@@ -71,6 +71,11 @@ _SPACING = re.compile(
     r"[^{}]*\})(?![A-Za-z])|(?<!\\)\\[ ,;:>]|~"
 )
 _ESCAPED_SPACE = re.compile(r"\\!")
+_REPEATING = re.compile(r"(\d{1,20})\.(\d{0,20}) ?\\(?:overline|bar|dot) ?\{ ?(\d{1,20}) ?\}")
+_MODULO = re.compile(
+    r"\\pmod ?\{ ?(\w+) ?\}|\\pmod ?(\w)|\( ?\\?(?:text|mathrm)? ?\{? ?\\?b?mod ?\}? ?(\w+) ?\)"
+)
+_CHOOSE = re.compile(r"\{ ?([^{}\\]{1,20}?) ?\\choose ?([^{}\\]{1,20}?) ?\}")
 _CURRENCY = re.compile(r"\\\$|\\(?:textdollar|pounds|euro)(?![A-Za-z])|\\mathdollar")
 _MATH_MARKS = re.compile(r"\$\$?|\\[()]|(?<!\\)\\[\[\]]")
 
@@ -121,6 +126,11 @@ def normalise(text: str) -> str:
     text = _MATH_MARKS.sub(" ", text)
     text = _SIZING.sub(" ", text)
     text = _ESCAPED_SPACE.sub("", text)
+    if "\\" in text:
+        text = _REPEATING.sub(_repeating, text)
+        text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
+    if "mod" in text:
+        text = _MODULO.sub(lambda match: f" \\mod {match[1] or match[2] or match[3]}", text)
     text = _SPACING.sub(" ", text)
     return _WHITE_SPACE.sub(" ", text).rstrip("\\ ").strip()
 
@@ -135,6 +145,13 @@ def _plain_characters(text: str) -> str:
             return ", ".join(numbers)
     text = text.translate(_TRANSLATION)
     return unicodedata.normalize("NFKC", text)
+
+
+def _repeating(match: re.Match[str]) -> str:
+    r"""`0.1\overline{6}` as the fraction that it is: (16 - 1) / 90."""
+    whole, fixed, period = match.groups()
+    numerator = int(whole + fixed + period) - int(whole + fixed)
+    return f"\\frac{{{numerator}}}{{{10 ** len(fixed) * (10 ** len(period) - 1)}}}"
 
 
 def _fraction(match: re.Match[str]) -> str:

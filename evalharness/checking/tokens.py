@@ -254,13 +254,22 @@ def _letters(run: str, is_spaced: bool, before: list[Token], options: Options) -
     follows = before[-1].kind if before else ""
     is_glued = follows in ("number", "symbol") and not is_spaced
     is_ordinal = is_glued and follows == "number" and run in ("st", "nd", "rd", "th")
-    is_word = run.lower() in WORDS or is_ordinal or (follows == "number" and run in UNITS)
+    is_word = (
+        run.lower() in WORDS or is_ordinal or (run in UNITS and _may_have_unit(before, is_spaced))
+    )
     is_word = is_word or options.is_text
     if not is_word and len(run) > 2 and not is_glued:
         is_word = not (options.products and len(run) <= 4)
     if is_word or (is_spaced and follows == "word"):
         return [Token("word", run, is_spaced)]
     return [Token("symbol", letter, is_spaced and index == 0) for index, letter in enumerate(run)]
+
+
+def _may_have_unit(before: list[Token], is_spaced: bool) -> bool:
+    """Whether a unit can follow: right after a number, or with a space after a quantity."""
+    if not before:
+        return False
+    return before[-1].kind == "number" or (is_spaced and before[-1].text in ("}", ")", "pi"))
 
 
 def exact_number(text: str) -> tuple[Fraction, int | None]:

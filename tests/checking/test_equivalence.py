@@ -102,13 +102,13 @@ FLOORS = [
     ("bench_self", 1639, 0),
     ("bench_dot", 772, 0),
     ("bench_respell", 164, 0),
-    ("bench_mutant", 809, 3),
+    ("bench_mutant", 812, 0),
     ("mr_gsm8k", 221, 0),
     ("qwen_math_responses", 352, 0),
     ("issues", 10, 0),
     ("unit_others", 100, 0),
-    ("mathverify_tests", 107, 2),
-    ("hardverify", 210, 0),
+    ("mathverify_tests", 109, 2),
+    ("hardverify", 214, 0),
 ]
 
 

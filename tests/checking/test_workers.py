@@ -26,7 +26,7 @@ from evalharness.errors import InputError
 from evalharness.records import Judgement
 
 BOX = ("box",)
-HANG = "9^{9^{9^9}}"
+HANG = "\\sum_{a=1}^{999}\\sum_{b=1}^{999}\\sum_{c=1}^{999}abc"
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="workers are killed by signals")
 
 
