@@ -5,8 +5,9 @@
 The sets: `real`, whole responses of models that have a box; `boxed`, only the box of the same
 responses; `hardverify`, the hard answer pairs, each in a box. Each checker works through the same
 texts in one process of its own, from text to verdict, one after the other; what it remembers it may
-use. A comparison over two seconds is ended by an alarm and counted. Then this checker's pool does
-the set with one and with two workers. inspect_ai is left out where it can't be imported.
+use. Before the clock runs it works through other real responses. A comparison over two seconds is
+ended by an alarm and counted. Then this checker's pool does the set with one and with two workers.
+inspect_ai is left out where it can't be imported.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,15 +37,19 @@ class OverLimitError(Exception):
     """A comparison took too long."""
 
 
-def real_responses(number: int, seed: int) -> list[tuple[str, str]]:
-    """Golds and responses that have a box, drawn from all stored model outputs."""
+def real_responses(number: int, seed: int, *, is_warm_up: bool = False) -> list[tuple[str, str]]:
+    """Golds and responses that have a box, drawn from all stored model outputs.
+
+    Those to warm up with are others.
+    """
     pairs = []
     for path in sorted((Path(os.environ["EVALHARNESS_DATA"]) / "outputs").glob("*.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
             if "\\boxed{" in row["response"]:
                 pairs.append((str(row["gold"]), row["response"]))
-    return random.Random(seed).sample(pairs, min(number, len(pairs)))
+    random.Random(seed).shuffle(pairs)
+    return pairs[-number:] if is_warm_up else pairs[:number]
 
 
 def hard_pairs() -> list[tuple[str, str]]:
@@ -124,33 +130,37 @@ JUDGES = {
 }
 
 
-def measure_side(side: str, pairs: list[tuple[str, str]]) -> dict[str, Any]:
+def measure_side(
+    side: str, pairs: list[tuple[str, str]], warm_up: list[tuple[str, str]]
+) -> dict[str, Any]:
     """One checker over all pairs, in this process."""
 
     def stop(*_: object) -> None:
         raise OverLimitError
 
     judge = JUDGES[side]()
-    judge("2 x", "\\boxed{x+x}")  # imports and parser tables
     signal.signal(signal.SIGALRM, stop)
-    num_correct = num_over = num_failed = 0
+
+    def judge_all(chosen: list[tuple[str, str]]) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for gold, response in chosen:
+            signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS)
+            try:
+                counts["correct"] += judge(gold, response)
+            except OverLimitError:
+                counts["over_limit"] += 1
+            except Exception:  # noqa: BLE001 - another's failure is counted, as its users see it
+                counts["failed"] += 1
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        return counts
+
+    judge_all(warm_up)
     began = time.perf_counter()
-    for gold, response in pairs:
-        signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS)
-        try:
-            num_correct += judge(gold, response)
-        except OverLimitError:
-            num_over += 1
-        except Exception:  # noqa: BLE001 - another's failure is counted, as its users would see it
-            num_failed += 1
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-    seconds = time.perf_counter() - began
-    return {
-        "per_second": len(pairs) / seconds,
-        "correct": num_correct,
-        "over_limit": num_over,
-        "failed": num_failed,
+    counts = judge_all(pairs)
+    per_second = len(pairs) / (time.perf_counter() - began)
+    return {"per_second": per_second} | {
+        name: counts[name] for name in ("correct", "over_limit", "failed")
     }
 
 
@@ -175,7 +185,13 @@ def measure_pool(pairs: list[tuple[str, str]], num_workers: int) -> float:
 def in_own_process(side: str, name: str, options: argparse.Namespace) -> dict[str, Any] | str:
     command = [sys.executable, __file__, "--side", side, "--sets", name]
     command += ["--num", str(options.num), "--seed", str(options.seed)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command += ["--warm-up", str(options.warm_up)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=options.most_seconds
+        )
+    except subprocess.TimeoutExpired:
+        return f"took more than {options.most_seconds} s"
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         return lines[-1] if lines else f"exit code {done.returncode}"
@@ -186,13 +202,16 @@ def in_own_process(side: str, name: str, options: argparse.Namespace) -> dict[st
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--num", type=int, default=1000, help="real responses")
+    parser.add_argument("--warm-up", type=int, default=100, help="real responses before the clock")
+    parser.add_argument("--most-seconds", type=int, default=120, help="for one checker and set")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sets", default="real,boxed,hardverify")
     parser.add_argument("--side", choices=SIDES, help="measure one, print JSON")
     options = parser.parse_args()
     if options.side:
         pairs = load_pairs(options.sets, options.num, options.seed)
-        print(json.dumps(measure_side(options.side, pairs)))
+        warm_up = real_responses(options.warm_up, options.seed, is_warm_up=True)
+        print(json.dumps(measure_side(options.side, pairs, warm_up)))
         return
     for name in options.sets.split(","):
         pairs = load_pairs(name, options.num, options.seed)
