@@ -263,17 +263,19 @@ _COUNTERS = frozenset("knmlj")
 
 
 def renamed(gold: Expression, answer: Expression) -> Expression | None:
-    """The answer with its one unmatched name as the gold's; None where there is no such pair.
+    r"""The answer with its one unmatched name as the gold's; None where there is no such pair.
 
-    Names that may differ are those of whole parameters (`k`, `n`, ...) and of constants that
-    differ in their case only (`C` and `c`).
+    Names that may differ are those of the whole parameter of a periodic solution (`k` in `k\pi`)
+    and of constants that differ in their case only (`C` and `c`). The `n` of `n - 1` is given by
+    the problem and is no other name.
     """
     names = free_symbols(gold), free_symbols(answer)
     only_gold, only_answer = sorted(names[0] - names[1]), sorted(names[1] - names[0])
     if len(only_gold) != 1 or len(only_answer) != 1:
         return None
     old, new = only_answer[0], only_gold[0]
-    is_counter = old in _COUNTERS and new in _COUNTERS
+    is_periodic = any(part == Symbol("pi") for part in walk(gold))
+    is_counter = is_periodic and old in _COUNTERS and new in _COUNTERS
     if not is_counter and old.lower() != new.lower():
         return None
     return substitute(answer, {old: Symbol(new)})

@@ -237,6 +237,12 @@ def test_a_convention_decides_only_where_the_policy_says_so(
     assert equal(gold, answer, strict).status == "incorrect"
 
 
+def test_only_the_parameter_of_a_periodic_solution_may_have_another_name() -> None:
+    assert equal("\\frac{\\pi}{4} + n\\pi", "\\frac{\\pi}{4} + k\\pi").status == "correct"
+    assert equal("n - 1", "k - 1").status == "incorrect"
+    assert equal("n^2", "m^2").status == "incorrect"
+
+
 def test_rounding_needs_two_decimals_and_the_right_ones() -> None:
     policy = Policy(rounding="gold-digits")
     assert equal("27.39", "27.3851", policy).status == "correct"
