@@ -7,7 +7,7 @@ place, without the marks around it, or None.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 
@@ -37,6 +37,13 @@ _ECHO = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_ECHO = 60
+# Between two boxes of one list, in or out of mathematics.
+_SPACE = r"(?:\s|\$|\\[()\[\],;:! ]|\\q?quad){0,12}"
+_JOINED = re.compile(
+    rf"{_SPACE}(?:[,;]|(?:\\text\{{\s{{0,4}})?(?:,\s?)?\b(?:and|or)\b(?:\s{{0,4}}\}})?){_SPACE}"
+)
+# A double root may be written twice; more of the same is a loop.
+_MOST_REPEATED = 2
 _TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
 _SENTENCE = re.compile(
     r"\banswer\b\*{0,2}(?:[ ]to[ ](?:the|this)[ ](?:question|problem))?\s{0,4}"
@@ -80,11 +87,12 @@ def find_box(text: str, start: int, end: int, *, closed_only: bool = False) -> S
     Raises:
         TruncatedError: the last box never closes and `closed_only` is off.
     """
-    boxes = [match.end() for match in _BOX.finditer(text, start, end)]
+    boxes = list(_BOX.finditer(text, start, end))
     if not boxes:
         return None
-    closing = _closing_braces(text, boxes[0], end)
-    for opening in reversed(boxes):
+    closing = _closing_braces(text, boxes[0].end(), end)
+    for index in range(len(boxes) - 1, -1, -1):
+        opening = boxes[index].end()
         if opening < end and text[opening] == "{":
             if opening not in closing:
                 if closed_only:
@@ -97,8 +105,35 @@ def find_box(text: str, start: int, end: int, *, closed_only: bool = False) -> S
                 continue
             inner = _trim(text, bare.start(), bare.end())
         if not _is_echo(text, inner):
-            return inner
+            return _with_joined_boxes(text, boxes[: index + 1], closing, inner)
     return None
+
+
+def _with_joined_boxes(
+    text: str, boxes: Sequence[re.Match[str]], closing: dict[int, int], last: Span
+) -> Span:
+    r"""The last box, with those before it that only a comma or an `and` parts from the next one.
+
+    A model that answers `\boxed{1} and \boxed{2}` gave a list of two, not a 2; one that repeats a
+    box over and over gave that one.
+    """
+    first, end = len(boxes) - 1, closing.get(boxes[-1].end())
+    if end is None:
+        return last
+    contents = {text[last.start : last.end]}
+    while first > 0:
+        before = closing.get(boxes[first - 1].end())
+        if before is None or not _JOINED.fullmatch(text, before + 1, boxes[first].start()):
+            break
+        inner = _trim(text, boxes[first - 1].end() + 1, before)
+        if _is_echo(text, inner):
+            break
+        contents.add(text[inner.start : inner.end])
+        first -= 1
+    num_boxes = len(boxes) - first
+    if num_boxes == 1 or (len(contents) == 1 and num_boxes > _MOST_REPEATED):
+        return last
+    return Span(boxes[first].start(), end + 1, "several boxes, read as one list")
 
 
 def find_answer_tag(text: str, start: int, end: int, *, closed_only: bool = False) -> Span | None:

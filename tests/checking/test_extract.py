@@ -305,3 +305,25 @@ def test_real_base_model_outputs_give_what_their_own_harness_extracted() -> None
     )
     # Measured 363; theirs also cuts units and the left side of equations.
     assert same >= 363
+
+
+@pytest.mark.parametrize(
+    ("response", "answer"),
+    [
+        (
+            "so \\boxed{-2} \\quad \\text{and} \\quad \\boxed{1}.",
+            "\\boxed{-2} \\quad \\text{and} \\quad \\boxed{1}",
+        ),
+        ("so $\\boxed{3}$ and $\\boxed{5}$", "\\boxed{3}$ and $\\boxed{5}"),
+        ("\\boxed{1}, \\boxed{2}, or \\boxed{3}", "\\boxed{1}, \\boxed{2}, or \\boxed{3}"),
+        ("roots \\boxed{-2} and \\boxed{-2}", "\\boxed{-2} and \\boxed{-2}"),
+        ("first \\boxed{1}. Then, after all, \\boxed{2}", "2"),
+        ("\\boxed{1} \\boxed{2}", "2"),
+        ("\\boxed{5}, \\boxed{5}, \\boxed{5}", "5"),
+        ("\\boxed{} and \\boxed{7}", "7"),
+    ],
+)
+def test_boxes_that_only_a_comma_or_an_and_parts_are_one_list(response: str, answer: str) -> None:
+    found = extract(response, ("box",))
+    assert found.answer == answer
+    assert response[found.start : found.end] == answer
