@@ -83,7 +83,7 @@ def main() -> None:
     )
     engine = open_engine("vllm", EngineOptions())
     record = engine.load(plan.models["tiny"])
-    llm = engine.llm  # type: ignore[attr-defined]
+    llm = engine._llm  # type: ignore[attr-defined]
     kept = KeptOpen(engine, record)
     pipeline.open_engine = lambda name, options: kept  # type: ignore[assignment]
     bare_seconds(llm, replace(plan, limit=8), engine)
