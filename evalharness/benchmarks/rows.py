@@ -57,13 +57,13 @@ def _choose(rows: Sequence[Row], named: str | None, known: Sequence[str], kind: 
     if not found:
         raise InputError(
             f"{place}: no {kind} column ({', '.join(known)}): {existing}; "
-            f"name it with {kind}_column"
+            f"name it with --{kind}-column"
         )
     for other in found[1:]:
         if any(row.cells.get(other) != row.cells.get(found[0]) for row in rows):
             raise InputError(
                 f'{place}: both "{found[0]}" and "{other}" could be the {kind} and they differ: '
-                f"name one with {kind}_column; {existing}"
+                f"name one with --{kind}-column; {existing}"
             )
     return found[0]
 
