@@ -14,7 +14,8 @@ DEMO_MAX_TOKENS = 256
 def run_models(options: argparse.Namespace) -> int:
     """Draw, check, store and print the table."""
     from evalharness.engines.base import EngineOptions
-    from evalharness.pipeline import RunPlan, default_folder, run
+    from evalharness.pipeline import run
+    from evalharness.plan import RunPlan, default_folder
     from evalharness.records import Sampling
     from evalharness.report.progress import RunProgress
     from evalharness.templates import load_template
