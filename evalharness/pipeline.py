@@ -29,9 +29,10 @@ from evalharness.records import (
 from evalharness.scoring import Scorer, answer_formats, store_verdicts, verdict_table
 from evalharness.session import describe_session
 from evalharness.sink import Sink
-from evalharness.store import SPEC, RunWriter, read_spec, run_id
+from evalharness.store import DAMAGED, JSONL, SPEC, RunWriter, read_spec, run_id
 
 FORMAT = 1
+_MOST_NAMED = 10
 
 
 class Progress(Protocol):
@@ -178,10 +179,13 @@ def _flat(value: Any, name: str = "") -> dict[str, Any]:
 def _recover(writer: RunWriter, progress: Progress) -> dict[ResponseKey, Response]:
     """What is stored already; a response that the engine couldn't give is tried again."""
     recovered = writer.recover()
-    if recovered.num_damaged:
+    if recovered.damaged_lines:
+        path = writer.folder / JSONL
+        shown = ", ".join(f"{path}:{number}" for number in recovered.damaged_lines[:_MOST_NAMED])
+        more = len(recovered.damaged_lines) - _MOST_NAMED
         progress.note(
-            f"{recovered.num_damaged} damaged lines of responses.jsonl were moved to "
-            "responses.damaged.jsonl; those responses are drawn again"
+            f"damaged: {shown}{f' and {more} lines more' if more > 0 else ''}; kept aside in "
+            f"{DAMAGED}, and what the run then lacks is drawn again"
         )
     return {
         key: response

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import shlex
 import sys
@@ -15,6 +16,8 @@ from evalharness.cli.running import add_run, add_score
 from evalharness.cli.sources import add_benchmarks, add_fetch, add_import, add_templates
 from evalharness.cli.train import add_train
 from evalharness.errors import EvalHarnessError
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,6 +42,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        print(
+            f"evalharness: {error.filename or 'the disk'}: {error.strerror}; what was stored is "
+            "kept: free space, then run the same command again",
+            file=sys.stderr,
+        )
+        return 2
     return status
 
 

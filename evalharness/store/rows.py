@@ -22,9 +22,12 @@ VERDICT_FIELDS = (
 def parse_line(line: bytes) -> Response | None:
     """The response of one line; None where the line is damaged."""
     try:
-        return Response(**json.loads(line))
+        response = Response(**json.loads(line))
     except (ValueError, TypeError):
         return None
+    texts = (response.model, response.template, response.problem_id, response.response)
+    is_whole = all(isinstance(text, str) for text in texts)
+    return response if is_whole and isinstance(response.sample_index, int) else None
 
 
 def clean(text: str | None) -> str | None:

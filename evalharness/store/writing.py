@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import os
 from collections.abc import Iterable
@@ -12,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from evalharness.errors import StoreError
 from evalharness.records import Problem, Response, ResponseKey, Verdict
 from evalharness.store.files import (
     DAMAGED,
@@ -27,6 +25,7 @@ from evalharness.store.files import (
     temporary_beside,
     write_atomically,
 )
+from evalharness.store.lock import FolderLock
 from evalharness.store.reading import read_prompts, read_responses
 from evalharness.store.rows import (
     COVERED,
@@ -49,20 +48,7 @@ class RunWriter:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (folder / ".lock").open("a+")
-        except OSError as error:
-            raise StoreError(
-                f"{folder}: can't be written ({error.strerror}): choose another folder with --out"
-            ) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            raise StoreError(
-                f"{folder}: another process is writing this run; wait for it or name another --out"
-            ) from error
+        self._lock = FolderLock(folder)
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> RunWriter:
@@ -77,11 +63,11 @@ class RunWriter:
         self.close()
 
     def close(self) -> None:
-        """Give the folder free; the lock of a killed process is freed by the system."""
+        """Give the folder free."""
         if self._file:
             self._file.close()
             self._file = None
-        self._lock.close()
+        self._lock.release()
 
     def write_json(self, name: str, value: Any) -> None:
         """One of the small files of the folder, replaced whole."""
@@ -111,42 +97,47 @@ class RunWriter:
 
         A torn last line, left by a crash in the middle of a write, is cut off. A line that is
         damaged in the middle goes to `responses.damaged.jsonl`; its response will be drawn again.
+
+        Raises:
+            StoreError: the file has to be mended and can't be written.
         """
         path = self.folder / JSONL
-        num_damaged = 0
+        damaged: tuple[int, ...] = ()
         if path.exists():
-            num_damaged = self._repair(path)
+            with disk_in_words(path):
+                damaged = self._repair(path)
         rows = {response.key: response for response in read_responses(self.folder)}
-        return RecoveredResponses(responses=rows, num_damaged=num_damaged)
+        return RecoveredResponses(responses=rows, damaged_lines=damaged)
 
-    def _repair(self, path: Path) -> int:
-        good, damaged = [], []
-        torn = False
+    def _repair(self, path: Path) -> tuple[int, ...]:
+        damaged: dict[int, bytes] = {}
+        num_good_bytes = 0
         with path.open("rb") as file:
-            for line in file:
-                if not line.endswith(b"\n"):
-                    torn = True
-                elif parse_line(line) is None:
-                    damaged.append(line)
-                else:
-                    good.append(len(line))
+            for number, line in enumerate(file, start=1):
+                if line.endswith(b"\n") and parse_line(line) is not None:
+                    num_good_bytes += len(line)
+                elif line.endswith(b"\n"):
+                    damaged[number] = line
         if damaged:
-            with (self.folder / DAMAGED).open("ab") as aside, temporary_beside(path) as temporary:
-                aside.writelines(damaged)
-                aside.flush()
-                os.fsync(aside.fileno())
-                with path.open("rb") as file, temporary.open("wb") as repaired:
-                    for line in file:
-                        if line.endswith(b"\n") and parse_line(line) is not None:
-                            repaired.write(line)
-                    repaired.flush()
-                    os.fsync(repaired.fileno())
-                rename_for_good(temporary, path)
-        elif torn:
+            self._set_aside(path, damaged)
+        elif num_good_bytes < size_of(path):
             with path.open("r+b") as file:
-                file.truncate(sum(good))
+                file.truncate(num_good_bytes)
                 os.fsync(file.fileno())
-        return len(damaged)
+        return tuple(damaged)
+
+    def _set_aside(self, path: Path, damaged: dict[int, bytes]) -> None:
+        with (self.folder / DAMAGED).open("ab") as aside, temporary_beside(path) as temporary:
+            aside.writelines(damaged.values())
+            aside.flush()
+            os.fsync(aside.fileno())
+            with path.open("rb") as file, temporary.open("wb") as repaired:
+                for number, line in enumerate(file, start=1):
+                    if line.endswith(b"\n") and number not in damaged:
+                        repaired.write(line)
+                repaired.flush()
+                os.fsync(repaired.fileno())
+            rename_for_good(temporary, path)
 
     def has_responses(self) -> bool:
         """Whether anything was ever stored here."""
@@ -229,5 +220,5 @@ class RecoveredResponses:
     """What a run folder already holds when it is opened again."""
 
     responses: dict[ResponseKey, Response]
-    num_damaged: int
-    """Lines moved to `responses.damaged.jsonl`."""
+    damaged_lines: tuple[int, ...]
+    """Where `responses.jsonl` was damaged; those lines are in `responses.damaged.jsonl` now."""
