@@ -7,101 +7,32 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-from evalharness.benchmarks import Benchmark
-from evalharness.checking import DEFAULT_CHECKER, check_checker
 from evalharness.engines import open_engine
 from evalharness.engines.base import (
     Completion,
     Engine,
-    EngineOptions,
     ModelRecord,
     PreparedPrompt,
     Request,
     request_seed,
 )
 from evalharness.errors import InputError, StoreError
+from evalharness.plan import RunPlan
 from evalharness.records import (
-    GoldChoice,
     Problem,
     Response,
     ResponseKey,
-    Sampling,
     Verdict,
 )
 from evalharness.scoring import Scorer, answer_formats, store_verdicts, verdict_table
 from evalharness.session import describe_session
 from evalharness.sink import Sink
-from evalharness.store import SPEC, RunWriter, read_spec, run_id
-from evalharness.templates import Template
+from evalharness.store import DAMAGED, JSONL, SPEC, RunWriter, read_spec, run_id
 
 FORMAT = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunPlan:
-    """Everything that a run is made of.
-
-    Raises:
-        InputError: a value or a combination of values that can't work.
-    """
-
-    models: dict[str, str]
-    """Name in the tables -> folder or hub id."""
-    benchmarks: tuple[Benchmark, ...]
-    templates: tuple[Template, ...]
-    sampling: Sampling
-    engine: str = "auto"
-    options: EngineOptions = dataclasses.field(default_factory=EngineOptions)
-    golds: GoldChoice = "published"
-    checker: str = DEFAULT_CHECKER
-    limit: int | None = None
-    """Problems of each benchmark, from its first; None takes all."""
-    overlong: Literal["refuse", "record"] = "refuse"
-    """What to do about a prompt that leaves no room for a token."""
-    command: str = ""
-
-    def __post_init__(self) -> None:
-        check_checker(self.checker)
-        sampling = self.sampling
-        if sampling.num_samples < 1 or sampling.max_tokens < 1:
-            raise InputError("--samples and --max-tokens must be at least 1")
-        if self.limit is not None and self.limit < 1:
-            raise InputError("--limit must be at least 1")
-        if sampling.temperature < 0 or not 0 < sampling.top_p <= 1 or sampling.top_k < 0:
-            raise InputError("--temperature and --top-k can't be negative; --top-p lies in (0, 1]")
-        if sampling.num_samples > 1 and sampling.temperature == 0:
-            raise InputError(
-                f"--samples {sampling.num_samples} at temperature 0 would give the same response "
-                f"{sampling.num_samples} times: set --temperature, or leave --samples at 1"
-            )
-        for kind, names in [
-            ("benchmark", [each.name for each in self.benchmarks]),
-            ("template", [each.name for each in self.templates]),
-        ]:
-            for name in names:
-                if names.count(name) > 1:
-                    raise InputError(f'{kind} "{name}" is named twice')
-
-    @property
-    def problems(self) -> list[Problem]:
-        """In the order of the benchmarks, the limit applied."""
-        return [problem for each in self.benchmarks for problem in each.problems[: self.limit]]
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What makes two runs the same: everything that can change a response."""
-        return {
-            "models": dict(self.models),
-            "templates": {template.name: template.sha256 for template in self.templates},
-            "benchmarks": {each.name: each.fingerprint for each in self.benchmarks},
-            "limit": self.limit,
-            "sampling": dataclasses.asdict(self.sampling),
-            "engine": self.engine,
-            "dtype": self.options.dtype,
-            "max_model_len": self.options.max_model_len,
-        }
+_MOST_NAMED = 10
 
 
 class Progress(Protocol):
@@ -134,13 +65,6 @@ class RunResult:
     num_generated: int
     num_failed: int
     """Responses that the engine couldn't give: wrong until a next run gives them."""
-
-
-def default_folder(plan: RunPlan) -> Path:
-    """`runs/<first model>-<run id>`: the same command finds the same folder again."""
-    name = Path(next(iter(plan.models))).name
-    safe = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name)
-    return Path("runs") / f"{safe.strip('.') or 'run'}-{run_id(plan.identity)[:8]}"
 
 
 def run(plan: RunPlan, folder: Path, progress: Progress) -> RunResult:
@@ -255,10 +179,13 @@ def _flat(value: Any, name: str = "") -> dict[str, Any]:
 def _recover(writer: RunWriter, progress: Progress) -> dict[ResponseKey, Response]:
     """What is stored already; a response that the engine couldn't give is tried again."""
     recovered = writer.recover()
-    if recovered.num_damaged:
+    if recovered.damaged_lines:
+        path = writer.folder / JSONL
+        shown = ", ".join(f"{path}:{number}" for number in recovered.damaged_lines[:_MOST_NAMED])
+        more = len(recovered.damaged_lines) - _MOST_NAMED
         progress.note(
-            f"{recovered.num_damaged} damaged lines of responses.jsonl were moved to "
-            "responses.damaged.jsonl; those responses are drawn again"
+            f"damaged: {shown}{f' and {more} lines more' if more > 0 else ''}; kept aside in "
+            f"{DAMAGED}, and what the run then lacks is drawn again"
         )
     return {
         key: response

@@ -9,7 +9,8 @@ from evalharness import pipeline, store
 from evalharness.benchmarks import load_benchmark
 from evalharness.engines.base import Completion, Request, request_seed
 from evalharness.errors import EngineError, InputError, StoreError
-from evalharness.pipeline import RunPlan, RunResult, default_folder, run
+from evalharness.pipeline import RunResult, run
+from evalharness.plan import RunPlan, default_folder
 from evalharness.records import Sampling
 from evalharness.scoring import score_run
 from evalharness.templates import load_template

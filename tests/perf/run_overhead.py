@@ -18,7 +18,8 @@ from evalharness import pipeline
 from evalharness.benchmarks import load_benchmark
 from evalharness.engines import open_engine
 from evalharness.engines.base import Engine, EngineOptions
-from evalharness.pipeline import RunPlan, run
+from evalharness.pipeline import run
+from evalharness.plan import RunPlan
 from evalharness.records import Sampling
 from evalharness.report.progress import RunProgress
 from evalharness.templates import load_template

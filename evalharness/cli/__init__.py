@@ -1,0 +1,81 @@
+"""The command line: arguments to functions, nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+
+from evalharness import __version__
+from evalharness.cli.config import apply_config
+from evalharness.cli.reading import add_check, add_compare, add_report, add_show
+from evalharness.cli.running import add_run, add_score
+from evalharness.cli.sources import add_benchmarks, add_fetch, add_import, add_templates
+from evalharness.cli.train import add_train
+from evalharness.errors import EvalHarnessError
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = build_parser()
+    try:
+        apply_config(parser, arguments)
+        options = parser.parse_args(arguments)
+        options.command_line = shlex.join(["evalharness", *arguments])
+        status: int = options.function(options)
+        sys.stdout.flush()
+    except EvalHarnessError as error:
+        print(f"evalharness: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "evalharness: interrupted; what was stored is kept, the same command goes on there",
+            file=sys.stderr,
+        )
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        print(
+            f"evalharness: {error.filename or 'the disk'}: {error.strerror}; what was stored is "
+            "kept: free space, then run the same command again",
+            file=sys.stderr,
+        )
+        return 2
+    return status
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole grammar; no package beyond the standard library is imported."""
+    parser = argparse.ArgumentParser(
+        prog="evalharness",
+        description="Did the checkpoint get better at mathematics, or only longer?",
+        epilog="`evalharness COMMAND --help` shows a command with an example.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"evalharness {__version__}")
+    group = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (
+        add_run,
+        add_check,
+        add_score,
+        add_report,
+        add_compare,
+        add_show,
+        add_benchmarks,
+        add_templates,
+        add_fetch,
+        add_import,
+        add_train,
+    ):
+        add(group)
+    return parser

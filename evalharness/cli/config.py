@@ -1,0 +1,59 @@
+"""The configuration file of `run`: every flag is a key, and the flag wins."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evalharness.cli.flags import Names
+
+
+def apply_config(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
+    """Make the keys of `--config` the defaults of `run`: the flag wins."""
+    if not arguments or arguments[0] != "run":
+        return
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder.add_argument("--config", type=Path)
+    found, _ = finder.parse_known_args(list(arguments[1:]))
+    if found.config is None:
+        return
+    from evalharness.definitions import Definition
+
+    definition = Definition(found.config)
+    subparsers = next(
+        each for each in parser._actions if isinstance(each, argparse._SubParsersAction)
+    )
+    run_parser = subparsers.choices["run"]
+    actions = {
+        action.option_strings[0].removeprefix("--"): action
+        for action in run_parser._actions
+        if action.option_strings and action.dest not in ("help", "config")
+    }
+    definition.check_keys(definition.table, actions)
+    for key, value in definition.table.items():
+        run_parser.set_defaults(
+            **{actions[key].dest: _config_value(definition, key, value, actions[key])}
+        )
+
+
+def _config_value(definition: Any, key: str, value: Any, action: argparse.Action) -> Any:
+    if isinstance(action, Names):
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(each, str) for each in values):
+            raise definition.wrong(f'"{key}" must be a string or a list of strings', key)
+        return values
+    if isinstance(action, argparse._StoreTrueAction):
+        if not isinstance(value, bool):
+            raise definition.wrong(f'"{key}" must be true or false', key)
+        return value
+    kind = action.type if isinstance(action.type, type) else str
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    wanted = str if kind is Path else kind
+    if not isinstance(value, wanted) or isinstance(value, bool):
+        raise definition.wrong(f'"{key}" must be of type {wanted.__name__}', key)
+    if action.choices and value not in action.choices:
+        raise definition.wrong(f'"{key}" must be one of {", ".join(action.choices)}', key)
+    return kind(value)

@@ -1,0 +1,65 @@
+"""What the flags of several commands have in common."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+class Names(argparse.Action):
+    """A repeatable flag that also takes comma lists; the first use replaces a config's value."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 - argparse passes it
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,  # noqa: ARG002 - the same
+    ) -> None:
+        given = getattr(namespace, f"_{self.dest}", [])
+        given += [part for part in str(values).split(",") if part]
+        setattr(namespace, f"_{self.dest}", given)
+        setattr(namespace, self.dest, given)
+
+
+def add_command(
+    group: Any, name: str, function: Any, summary: str, example: str
+) -> argparse.ArgumentParser:
+    """A command with its example; `function` gets the parsed options."""
+    parser: argparse.ArgumentParser = group.add_parser(
+        name,
+        help=summary,
+        description=summary,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    if function:
+        parser.set_defaults(function=function)
+    return parser
+
+
+def add_golds(parser: argparse.ArgumentParser) -> None:
+    """Which golds count."""
+    parser.add_argument(
+        "--golds",
+        choices=("published", "corrected"),
+        default="published",
+        help="published (default) is comparable with papers; corrected applies the errata",
+    )
+
+
+def add_checker(parser: argparse.ArgumentParser) -> None:
+    """Which checker judges."""
+    parser.add_argument(
+        "--checker",
+        default="evalharness",
+        metavar="NAME",
+        help="evalharness (default), or math-verify to compare with",
+    )
+
+
+def add_benchmark_columns(parser: argparse.ArgumentParser) -> None:
+    """The columns of a benchmark file of the user's own."""
+    parser.add_argument("--problem-column", help="of your own benchmark file")
+    parser.add_argument("--gold-column", help="of your own benchmark file")

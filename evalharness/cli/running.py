@@ -1,0 +1,88 @@
+"""The commands that make responses and verdicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from evalharness.cli.flags import Names, add_benchmark_columns, add_checker, add_command, add_golds
+from evalharness.commands import running
+
+
+def add_run(group: Any) -> None:
+    """The grammar of `run`."""
+    parser = add_command(
+        group,
+        "run",
+        running.run_models,
+        "score models on benchmarks under templates",
+        "evalharness run --model ckpt/100,ckpt/200 --benchmark aime24,math500 --template qwen-math",
+    )
+    parser.add_argument(
+        "--model",
+        action=Names,
+        metavar="M",
+        help="folder or hub id, or NAME=FOLDER; repeatable (default: the shipped tiny checkpoint)",
+    )
+    parser.add_argument(
+        "--benchmark",
+        action=Names,
+        metavar="B",
+        help="name, or a JSONL/JSON/CSV/Parquet file, a TOML or a hub id (default: practice)",
+    )
+    parser.add_argument(
+        "--template",
+        action=Names,
+        metavar="T",
+        help="name or the path of a TOML (default: qwen-math; no,qwen-math for the tiny model)",
+    )
+    parser.add_argument("--engine", default="auto", help="auto, vllm, transformers or replay")
+    parser.add_argument(
+        "--samples", type=int, default=1, metavar="K", help="a problem (default: 1)"
+    )
+    parser.add_argument("--temperature", type=float, default=0.0, help="0, the default, is greedy")
+    parser.add_argument("--top-p", type=float, default=1.0)
+    parser.add_argument("--top-k", type=int, default=0, help="0, the default, is off")
+    parser.add_argument("--max-tokens", type=int, help="default: 3000, as in the paper")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--limit", type=int, metavar="N", help="first N problems of each benchmark")
+    add_golds(parser)
+    add_checker(parser)
+    add_benchmark_columns(parser)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/...)")
+    parser.add_argument(
+        "--overlong",
+        choices=("refuse", "record"),
+        default="refuse",
+        help="prompts that fill the context: refuse to start, or record them as failed",
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE.toml", help="any of these flags")
+    parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    engine = parser.add_argument_group("engine options")
+    engine.add_argument("--dtype", default="auto", help="auto: float32 on a CPU, else bfloat16")
+    engine.add_argument("--device", default="auto")
+    engine.add_argument(
+        "--max-model-len", type=int, help="context in tokens (default: the model's)"
+    )
+    engine.add_argument("--batch-size", type=int, default=64, help="of the transformers engine")
+    engine.add_argument("--tensor-parallel-size", type=int, default=1)
+    engine.add_argument("--gpu-memory-utilization", type=float, default=0.9)
+    engine.add_argument("--enforce-eager", action="store_true")
+    engine.add_argument("--trust-remote-code", action="store_true")
+    engine.add_argument("--replay-from", type=Path, metavar="RUN", help="of the replay engine")
+
+
+def add_score(group: Any) -> None:
+    """The grammar of `score`."""
+    parser = add_command(
+        group,
+        "score",
+        running.score,
+        "check the responses of a run again, without generating",
+        "evalharness score runs/mine --golds corrected",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN")
+    add_golds(parser)
+    add_checker(parser)
+    parser.add_argument("--json", action="store_true")

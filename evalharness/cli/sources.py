@@ -1,0 +1,78 @@
+"""The commands around benchmarks, templates and outside responses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from evalharness.cli.flags import Names, add_benchmark_columns, add_command, add_golds
+from evalharness.commands import sources
+
+
+def add_benchmarks(group: Any) -> None:
+    """The grammar of `benchmarks`."""
+    parser = add_command(
+        group,
+        "benchmarks",
+        sources.benchmarks,
+        "the benchmarks, or one of them with an example",
+        "evalharness benchmarks minerva",
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME")
+    add_benchmark_columns(parser)
+    parser.add_argument("--json", action="store_true")
+
+
+def add_templates(group: Any) -> None:
+    """The grammar of `templates`."""
+    parser = add_command(
+        group,
+        "templates",
+        sources.templates,
+        "the templates, or the exact prompt that one of them makes",
+        "evalharness templates r1 --benchmark aime24",
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME")
+    parser.add_argument("--benchmark", default="practice", help="whose problem (default: practice)")
+    parser.add_argument("--problem", type=int, default=0, metavar="ROW", help="0-based")
+    parser.add_argument("--model", help="whose tokenizer renders a chat template")
+    add_benchmark_columns(parser)
+    parser.add_argument("--json", action="store_true")
+
+
+def add_fetch(group: Any) -> None:
+    """The grammar of `fetch`."""
+    parser = add_command(
+        group,
+        "fetch",
+        sources.fetch,
+        "download and verify benchmarks ahead of time",
+        "evalharness fetch aime24 math500",
+    )
+    parser.add_argument("benchmark", nargs="*", metavar="BENCHMARK", help="default: all")
+
+
+def add_import(group: Any) -> None:
+    """The grammar of `import`."""
+    parser = add_command(
+        group,
+        "import",
+        sources.import_files,
+        "make a run of responses that were generated elsewhere",
+        "evalharness import outputs.jsonl --map response=completion --set model=mine --out runs/x",
+    )
+    parser.add_argument("file", type=Path, nargs="+", metavar="FILE")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--map",
+        action=Names,
+        default=[],
+        metavar="OURS=THEIRS",
+        help="rename a column; repeatable",
+    )
+    parser.add_argument(
+        "--set", action=Names, default=[], metavar="COLUMN=VALUE", help="a value for all rows"
+    )
+    parser.add_argument("--tokenizer", help="counts tokens where the file doesn't")
+    add_golds(parser)
+    parser.add_argument("--json", action="store_true")

@@ -1,0 +1,1 @@
+"""What each command does: arguments to the functions above, results to stdout."""

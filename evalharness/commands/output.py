@@ -1,0 +1,55 @@
+"""What the commands share: opening a benchmark, printing a result."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evalharness.benchmarks import Benchmark
+
+_MOST_SHOWN = 10
+
+
+def open_benchmark(name: str, options: argparse.Namespace) -> Benchmark:
+    """The benchmark of a flag, with the columns of the other flags."""
+    from evalharness.benchmarks import load_benchmark
+
+    return load_benchmark(
+        name, problem_column=options.problem_column, gold_column=options.gold_column
+    )
+
+
+def audit_lines(benchmark: Benchmark) -> list[str]:
+    """What is wrong with a benchmark's golds, for a person; empty where nothing is."""
+    from evalharness.checking.audit import audit_golds
+
+    found = audit_golds(benchmark.problems)
+    lines = [f"  {each.problem_id}: {each.gold}: {each.reason}" for each in found[:_MOST_SHOWN]]
+    if found:
+        what = f"{len(found)} golds of {benchmark.name} can't be compared with an answer:"
+        lines.insert(0, what)
+    if len(found) > _MOST_SHOWN:
+        lines.append(f"  and {len(found) - _MOST_SHOWN} more: evalharness benchmarks NAME --json")
+    return lines
+
+
+def print_run(folder: Path, verdicts: str, form: str) -> None:
+    """The table on stdout, and the page beside the run where the extra for it is installed."""
+    from evalharness.report.runs import ReportOptions, render_runs, try_write_page
+
+    sys.stdout.write(render_runs([folder], form, ReportOptions(verdicts=verdicts)))
+    print(try_write_page(folder), file=sys.stderr)
+
+
+def print_line(text: str) -> None:
+    """One line of the result."""
+    sys.stdout.write(text + "\n")
+
+
+def print_json(value: Any) -> None:
+    """The result as one document."""
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")

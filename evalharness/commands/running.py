@@ -1,0 +1,89 @@
+"""run and score: responses and verdicts."""
+
+from __future__ import annotations
+
+import argparse
+
+from evalharness.commands.output import audit_lines, open_benchmark, print_run
+from evalharness.errors import EvalHarnessError
+
+DEMO_MAX_TOKENS = 256
+"""Of the run that needs no arguments; every other run has the paper's 3000."""
+
+
+def run_models(options: argparse.Namespace) -> int:
+    """Draw, check, store and print the table."""
+    from evalharness.engines.base import EngineOptions
+    from evalharness.pipeline import run
+    from evalharness.plan import RunPlan, default_folder
+    from evalharness.records import Sampling
+    from evalharness.report.progress import RunProgress
+    from evalharness.templates import load_template
+
+    is_demo = not options.model and not options.benchmark
+    models = dict(_named_model(each) for each in options.model or ["tiny"])
+    default_templates = ["no", "qwen-math"] if list(models) == ["tiny"] else ["qwen-math"]
+    plan = RunPlan(
+        models=models,
+        benchmarks=tuple(
+            open_benchmark(each, options) for each in options.benchmark or ["practice"]
+        ),
+        templates=tuple(load_template(each) for each in options.template or default_templates),
+        sampling=Sampling(
+            temperature=options.temperature,
+            top_p=options.top_p,
+            top_k=options.top_k,
+            max_tokens=options.max_tokens or (DEMO_MAX_TOKENS if is_demo else 3000),
+            num_samples=options.samples,
+            seed=options.seed,
+        ),
+        engine=options.engine,
+        options=EngineOptions(
+            dtype=options.dtype,
+            device=options.device,
+            max_model_len=options.max_model_len,
+            batch_size=options.batch_size,
+            tensor_parallel_size=options.tensor_parallel_size,
+            gpu_memory_utilization=options.gpu_memory_utilization,
+            enforce_eager=options.enforce_eager,
+            trust_remote_code=options.trust_remote_code,
+            replay_from=options.replay_from,
+        ),
+        golds=options.golds,
+        checker=options.checker,
+        limit=options.limit,
+        overlong=options.overlong,
+        command=options.command_line,
+    )
+    folder = options.out or default_folder(plan)
+    with RunProgress(quiet=options.quiet) as progress:
+        progress.note(f"run folder: {folder}")
+        for benchmark in plan.benchmarks:
+            if not benchmark.verified:  # the shipped ones were audited when they were made
+                for line in audit_lines(benchmark):
+                    progress.note(line)
+        result = run(plan, folder, progress)
+    print_run(folder, result.verdicts, "json" if options.json else "terminal")
+    if result.num_failed:
+        raise EvalHarnessError(
+            f"{result.num_failed} responses failed and count as wrong; the reasons are in "
+            f"{folder}/responses.jsonl (error). The same command tries them again."
+        )
+    return 0
+
+
+def _named_model(text: str) -> tuple[str, str]:
+    """`NAME=FOLDER`, or a folder or hub id that is its own name."""
+    name, sign, place = text.partition("=")
+    if sign and name and place and "/" not in name:
+        return name, place
+    return text.rstrip("/") or text, text
+
+
+def score(options: argparse.Namespace) -> int:
+    """Verdicts again, then the table."""
+    from evalharness.scoring import score_run
+
+    name = score_run(options.run, options.golds, checker=options.checker)
+    print_run(options.run, name, "json" if options.json else "terminal")
+    return 0

@@ -1,0 +1,169 @@
+"""benchmarks, templates, fetch and import: what goes into a run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from evalharness.commands.output import (
+    audit_lines,
+    open_benchmark,
+    print_json,
+    print_line,
+    print_run,
+)
+from evalharness.errors import InputError
+
+
+def benchmarks(options: argparse.Namespace) -> int:
+    """The list, or one benchmark with an example and its errata."""
+    import dataclasses
+
+    from evalharness.benchmarks import list_benchmarks
+
+    if options.name is None:
+        infos = list_benchmarks()
+        if options.json:
+            print_json([dataclasses.asdict(each) for each in infos])
+            return 0
+        for info in infos:
+            mark = "verified" if info.verified else "not here"
+            print_line(f"{info.name:14} {info.num_problems:>6} problems  {mark:9} {info.title}")
+            if info.trouble:
+                print_line(f"{'':14} {info.trouble}")
+        return 0
+    benchmark = open_benchmark(options.name, options)
+    problem = benchmark.problems[0]
+    errata = [each for each in benchmark.problems if each.corrected_golds is not None]
+    if options.json:
+        from evalharness.checking.audit import audit_golds
+
+        print_json(
+            {
+                "name": benchmark.name,
+                "title": benchmark.title,
+                "num_problems": len(benchmark.problems),
+                "source": benchmark.source,
+                "fingerprint": benchmark.fingerprint,
+                "verified": True,
+                "policy": benchmark.policies.general.to_table(),
+                "policy_rows": {
+                    row: policy.to_table() for row, policy in benchmark.policies.rows.items()
+                },
+                "errata": [dataclasses.asdict(each) for each in errata],
+                "gold_problems": [
+                    dataclasses.asdict(each) for each in audit_golds(benchmark.problems)
+                ],
+            }
+        )
+        return 0
+    print_line(f"{benchmark.name}: {benchmark.title}, {len(benchmark.problems)} problems")
+    print_line(f"source:      {benchmark.source}")
+    print_line(f"fingerprint: {benchmark.fingerprint}")
+    print_line(f"policy:      {str(benchmark.policies.general) or 'the default one'}")
+    for row, policy in benchmark.policies.rows.items():
+        print_line(f"  row {row}: {policy}: {benchmark.policies.reasons[row]}")
+    problems = "\n".join(audit_lines(benchmark))
+    print_line(f"golds:       {problems or 'all read without loss, each equal to itself'}")
+    print_line(f"\n{problem.problem_id}:\n{problem.text}\ngold: {' or '.join(problem.golds)}")
+    if errata:
+        print_line(f"\n{len(errata)} errata, applied with --golds corrected:")
+        for each in errata:
+            now = " or ".join(each.corrected_golds or ()) or "no answer: left out"
+            print_line(f"  {each.problem_id}: {' or '.join(each.golds)} -> {now}. {each.erratum}")
+    return 0
+
+
+def templates(options: argparse.Namespace) -> int:
+    """The list, or the exact prompt of one template."""
+    import dataclasses
+
+    from evalharness.templates import load_template, template_names
+
+    if options.name is None:
+        templates = [load_template(name) for name in template_names()]
+        if options.json:
+            print_json([dataclasses.asdict(each) | {"sha256": each.sha256} for each in templates])
+        else:
+            for each in templates:
+                print_line(f"{each.name:20} {each.mode:5} {each.description}")
+        return 0
+    template = load_template(options.name)
+    benchmark = open_benchmark(options.benchmark, options)
+    if not 0 <= options.problem < len(benchmark.problems):
+        raise InputError(
+            f"--problem {options.problem}: {benchmark.name} has rows 0 to "
+            f"{len(benchmark.problems) - 1}"
+        )
+    prompt = template.render(benchmark.problems[options.problem])
+    text = prompt.text
+    if prompt.messages is not None and options.model:
+        from evalharness.engines.base import prepare_with_tokenizer
+        from evalharness.engines.checkpoints import open_tokenizer
+
+        text = prepare_with_tokenizer(prompt, open_tokenizer(options.model)).text
+    about = {
+        "name": template.name,
+        "mode": template.mode,
+        "stop": template.stop,
+        "keep_stop": template.keep_stop,
+        "answer_format": template.answer_format,
+        "sha256": template.sha256,
+        "problem_id": prompt.problem_id,
+        "prompt": text,
+        "messages": [turn._asdict() for turn in prompt.messages or ()],
+    }
+    if options.json:
+        print_json(about)
+        return 0
+    print(
+        f"{template.name} for {prompt.problem_id}: stops at {list(template.stop) or 'EOS'}, "
+        f"answer in {', '.join(template.answer_format)}",
+        file=sys.stderr,
+    )
+    if text is not None:
+        print_line(text)
+    else:
+        print("messages; name --model to see them through its tokenizer", file=sys.stderr)
+        for turn in prompt.messages or ():
+            print_line(f"[{turn.role}]\n{turn.content}")
+    return 0
+
+
+def fetch(options: argparse.Namespace) -> int:
+    """Download and verify."""
+    from evalharness.benchmarks import definition_paths, fetch_benchmark
+
+    for name in options.benchmark or [path.stem for path in definition_paths()]:
+        benchmark = fetch_benchmark(name)
+        print_line(f"{benchmark.name}: {len(benchmark.problems)} problems from {benchmark.source}")
+    return 0
+
+
+def import_files(options: argparse.Namespace) -> int:
+    """Make a run of outside responses, then print its table."""
+    from evalharness.importing import import_responses
+
+    result = import_responses(
+        options.file,
+        options.out,
+        columns=_pairs(options.map, "--map", "OURS=THEIRS"),
+        constants=_pairs(options.set, "--set", "COLUMN=VALUE"),
+        tokenizer=options.tokenizer,
+        golds=options.golds,
+        command=options.command_line,
+    )
+    for note in result.notes:
+        print(note, file=sys.stderr)
+    print_run(options.out, result.verdicts, "json" if options.json else "terminal")
+    return 0
+
+
+def _pairs(values: list[str], flag: str, form: str) -> dict[str, str]:
+    pairs = {}
+    for value in values:
+        name, sign, other = value.partition("=")
+        if not sign or not name:
+            raise InputError(f"{flag} {value}: write {form}")
+        pairs[name] = other
+    return pairs

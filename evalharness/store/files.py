@@ -1,0 +1,70 @@
+"""Files that a crash leaves whole, and the names of those in a run folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from evalharness.errors import StoreError
+
+SPEC = "run.json"
+JSONL = "responses.jsonl"
+PARQUET = "responses.parquet"
+DAMAGED = "responses.damaged.jsonl"
+PROBLEMS = "problems.jsonl"
+PROMPTS = "prompts.jsonl"
+METRICS = "metrics.json"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file whole: a reader sees the old text or the new one, also after a crash."""
+    with temporary_beside(path) as temporary:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        rename_for_good(temporary, path)
+
+
+@contextmanager
+def temporary_beside(path: Path) -> Iterator[Path]:
+    """A sibling of `path` that is gone when the block ends."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def disk_in_words(path: Path) -> Iterator[None]:
+    """Turns a failing disk into words."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{path}: can't be written: {error.strerror or error}. Every response stored before "
+            "is safe: free space or correct the permissions, then run the same command again"
+        ) from error
+
+
+def rename_for_good(temporary: Path, path: Path) -> None:
+    """Rename for good: the new name survives a crash of the machine too."""
+    temporary.replace(path)
+    sync(path.parent)
+
+
+def size_of(path: Path) -> int:
+    """Bytes; 0 where there is no file."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,159 @@
+"""What a run folder holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalharness.errors import StoreError
+from evalharness.records import Problem, Response, ResponseKey, Verdict
+from evalharness.store.files import JSONL, PARQUET, PROBLEMS, PROMPTS, SPEC, size_of
+from evalharness.store.rows import COVERED, as_row, parse_line, response_schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_BATCH_ROWS = 16384
+
+
+def run_id(identity: dict[str, Any]) -> str:
+    """16 hex digits over what makes two runs the same run."""
+    text = json.dumps(identity, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_spec(folder: Path) -> dict[str, Any]:
+    """`run.json`.
+
+    Raises:
+        StoreError: the folder isn't a run.
+    """
+    path = folder / SPEC
+    try:
+        spec: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        what = "it has no run.json" if folder.is_dir() else "there is no such folder"
+        raise StoreError(f"{folder} is not a run: {what}") from error
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: can't be read: {error}") from error
+    return spec
+
+
+def read_problems(folder: Path) -> dict[str, Problem]:
+    """The problems of a run by id, in the order of the benchmarks."""
+    problems = {}
+    for row in _read_jsonl(folder / PROBLEMS):
+        row["golds"] = tuple(row["golds"])
+        if row["corrected_golds"] is not None:
+            row["corrected_golds"] = tuple(row["corrected_golds"])
+        problems[row["problem_id"]] = Problem(**row)
+    return problems
+
+
+def read_prompts(folder: Path) -> dict[str, str]:
+    """Prompt texts by sha256; empty for a run that was imported without them."""
+    if not (folder / PROMPTS).exists():
+        return {}
+    return {row["prompt_sha256"]: row["prompt"] for row in _read_jsonl(folder / PROMPTS)}
+
+
+def read_responses(folder: Path) -> list[Response]:
+    """Every stored response, once: where a key was written twice, the later row.
+
+    Raises:
+        StoreError: a line in the middle of the file is damaged.
+    """
+    rows: dict[ResponseKey, Response] = {}
+    jsonl, parquet = folder / JSONL, folder / PARQUET
+    covered = -1
+    if parquet.exists():
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(parquet)
+        covered = int((table.schema.metadata or {}).get(COVERED, b"-1"))
+        for row in table.to_pylist():
+            response = Response(**row)
+            rows[response.key] = response
+    if jsonl.exists() and covered != size_of(jsonl):
+        with jsonl.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.endswith(b"\n"):
+                    break
+                found = parse_line(line)
+                if found is None:
+                    raise StoreError(
+                        f"{jsonl}:{number}: damaged line; run the same `evalharness run` command "
+                        "again: it moves the line aside and draws that response anew"
+                    )
+                rows[found.key] = found
+    return list(rows.values())
+
+
+def responses_frame(folder: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """The responses as a frame, from Parquet where that is up to date."""
+    import pandas as pd
+    import pyarrow as pa
+
+    if _is_compact(folder):
+        return pd.read_parquet(folder / PARQUET, columns=columns)
+    rows = [as_row(response) for response in read_responses(folder)]
+    frame = pa.Table.from_pylist(rows, schema=response_schema()).to_pandas()
+    return frame[columns] if columns else frame
+
+
+def response_batches(folder: Path, columns: list[str]) -> Iterator[pd.DataFrame]:
+    """The responses as frames of bounded size, so that a run of any size can be searched."""
+    import pyarrow.parquet as pq
+
+    if _is_compact(folder):
+        with pq.ParquetFile(folder / PARQUET) as file:
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
+                yield batch.to_pandas()
+    else:
+        yield responses_frame(folder, columns)
+
+
+def _is_compact(folder: Path) -> bool:
+    """Whether the Parquet file holds all that the JSONL holds."""
+    import pyarrow.parquet as pq
+
+    if not (folder / PARQUET).exists():
+        return False
+    covered = int((pq.read_schema(folder / PARQUET).metadata or {}).get(COVERED, b"-1"))
+    return not (folder / JSONL).exists() or covered == size_of(folder / JSONL)
+
+
+def verdict_names(folder: Path) -> list[str]:
+    """The stems of `verdicts/*.parquet`, the newest last."""
+    paths = (folder / "verdicts").glob("*.parquet")
+    return [path.stem for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns)]
+
+
+def verdicts_frame(folder: Path, name: str) -> pd.DataFrame:
+    """One checker's verdicts."""
+    import pandas as pd
+
+    return pd.read_parquet(folder / "verdicts" / f"{name}.parquet")
+
+
+def read_verdicts(folder: Path, name: str) -> Iterator[Verdict]:
+    """One checker's verdicts, a record each; columns that a table is too old for are empty."""
+    import pyarrow.parquet as pq
+
+    for row in pq.read_table(folder / "verdicts" / f"{name}.parquet").to_pylist():
+        yield Verdict(**row)
+
+
+def _read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    yield json.loads(line)
+                except ValueError as error:
+                    raise StoreError(f"{path}:{number}: not valid JSON: {error}") from error
+    except OSError as error:
+        raise StoreError(f"{path}: can't be read: {error.strerror}") from error

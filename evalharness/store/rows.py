@@ -1,0 +1,62 @@
+"""A response and a verdict as rows of JSON and of Parquet."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from evalharness.records import Judgement, Response, Verdict
+
+COVERED = b"evalharness.covered_bytes"
+"""In the metadata of responses.parquet: the size of the JSONL that it was made from."""
+KEY = ("model", "template", "problem_id", "sample_index")
+RESPONSE_FIELDS = tuple(field.name for field in dataclasses.fields(Response))
+_JUDGED = tuple(field.name for field in dataclasses.fields(Judgement))
+VERDICT_FIELDS = (
+    *(field.name for field in dataclasses.fields(Verdict) if field.name not in _JUDGED),
+    *_JUDGED,
+)
+
+
+def parse_line(line: bytes) -> Response | None:
+    """The response of one line; None where the line is damaged."""
+    try:
+        response = Response(**json.loads(line))
+    except (ValueError, TypeError):
+        return None
+    texts = (response.model, response.template, response.problem_id, response.response)
+    is_whole = all(isinstance(text, str) for text in texts)
+    return response if is_whole and isinstance(response.sample_index, int) else None
+
+
+def clean(text: str | None) -> str | None:
+    """UTF-8 can't hold a lone surrogate, which a model can emit half of a character as."""
+    return text if text is None else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def as_row(response: Response) -> dict[str, Any]:
+    """As stored: every field, text that UTF-8 can hold."""
+    row = {field: getattr(response, field) for field in RESPONSE_FIELDS}
+    row["response"] = clean(response.response)
+    row["error"] = clean(response.error)
+    return row
+
+
+def response_schema() -> Any:
+    """Of responses.parquet."""
+    import pyarrow as pa
+
+    whole = {"sample_index", "seed", "prompt_tokens", "num_tokens", "token_limit"}
+    return pa.schema(
+        [(name, pa.int64() if name in whole else pa.string()) for name in RESPONSE_FIELDS]
+    )
+
+
+def verdict_schema() -> Any:
+    """Of a verdict table."""
+    import pyarrow as pa
+
+    kinds = dict.fromkeys(("sample_index", "start", "end"), pa.int64())
+    kinds["num_milliseconds"] = pa.float64()
+    return pa.schema([(name, kinds.get(name, pa.string())) for name in VERDICT_FIELDS])

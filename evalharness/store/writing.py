@@ -1,0 +1,224 @@
+"""The one process that writes a run folder: append, resume, compact."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from evalharness.records import Problem, Response, ResponseKey, Verdict
+from evalharness.store.files import (
+    DAMAGED,
+    JSONL,
+    PARQUET,
+    PROBLEMS,
+    PROMPTS,
+    disk_in_words,
+    rename_for_good,
+    size_of,
+    sync,
+    temporary_beside,
+    write_atomically,
+)
+from evalharness.store.lock import FolderLock
+from evalharness.store.reading import read_prompts, read_responses
+from evalharness.store.rows import (
+    COVERED,
+    KEY,
+    VERDICT_FIELDS,
+    as_row,
+    clean,
+    parse_line,
+    response_schema,
+    verdict_schema,
+)
+
+
+class RunWriter:
+    """The one process that writes a run folder; a second one is refused.
+
+    Raises:
+        StoreError: the folder can't be written, or another process is writing it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = FolderLock(folder)
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> RunWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the folder free."""
+        if self._file:
+            self._file.close()
+            self._file = None
+        self._lock.release()
+
+    def write_json(self, name: str, value: Any) -> None:
+        """One of the small files of the folder, replaced whole."""
+        with disk_in_words(self.folder / name):
+            write_atomically(
+                self.folder / name, json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+            )
+
+    def write_problems(self, problems: Iterable[Problem]) -> None:
+        """What was asked and which answers count, so that the folder can be scored by itself."""
+        lines = (json.dumps(dataclasses.asdict(problem)) for problem in problems)
+        with disk_in_words(self.folder / PROBLEMS):
+            write_atomically(self.folder / PROBLEMS, "".join(f"{line}\n" for line in lines))
+
+    def write_prompts(self, prompts: dict[str, str]) -> None:
+        """Prompt texts by their sha256, one of each."""
+        with disk_in_words(self.folder / PROMPTS):
+            known = read_prompts(self.folder) | prompts
+            lines = (
+                json.dumps({"prompt_sha256": sha256, "prompt": text})
+                for sha256, text in sorted(known.items())
+            )
+            write_atomically(self.folder / PROMPTS, "".join(f"{line}\n" for line in lines))
+
+    def recover(self) -> RecoveredResponses:
+        """Bring `responses.jsonl` to a state that can be appended to, and read what is finished.
+
+        A torn last line, left by a crash in the middle of a write, is cut off. A line that is
+        damaged in the middle goes to `responses.damaged.jsonl`; its response will be drawn again.
+
+        Raises:
+            StoreError: the file has to be mended and can't be written.
+        """
+        path = self.folder / JSONL
+        damaged: tuple[int, ...] = ()
+        if path.exists():
+            with disk_in_words(path):
+                damaged = self._repair(path)
+        rows = {response.key: response for response in read_responses(self.folder)}
+        return RecoveredResponses(responses=rows, damaged_lines=damaged)
+
+    def _repair(self, path: Path) -> tuple[int, ...]:
+        damaged: dict[int, bytes] = {}
+        num_good_bytes = 0
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.endswith(b"\n") and parse_line(line) is not None:
+                    num_good_bytes += len(line)
+                elif line.endswith(b"\n"):
+                    damaged[number] = line
+        if damaged:
+            self._set_aside(path, damaged)
+        elif num_good_bytes < size_of(path):
+            with path.open("r+b") as file:
+                file.truncate(num_good_bytes)
+                os.fsync(file.fileno())
+        return tuple(damaged)
+
+    def _set_aside(self, path: Path, damaged: dict[int, bytes]) -> None:
+        with (self.folder / DAMAGED).open("ab") as aside, temporary_beside(path) as temporary:
+            aside.writelines(damaged.values())
+            aside.flush()
+            os.fsync(aside.fileno())
+            with path.open("rb") as file, temporary.open("wb") as repaired:
+                for number, line in enumerate(file, start=1):
+                    if line.endswith(b"\n") and number not in damaged:
+                        repaired.write(line)
+                repaired.flush()
+                os.fsync(repaired.fileno())
+            rename_for_good(temporary, path)
+
+    def has_responses(self) -> bool:
+        """Whether anything was ever stored here."""
+        return size_of(self.folder / JSONL) > 0 or (self.folder / PARQUET).exists()
+
+    def append(self, responses: Iterable[Response]) -> None:
+        """Add responses; when this returns they survive a crash of the process and the machine.
+
+        Raises:
+            StoreError: the disk is full or gone; the file is as before.
+        """
+        path = self.folder / JSONL
+        block = b"".join(
+            json.dumps(as_row(response), ensure_ascii=True).encode() + b"\n"
+            for response in responses
+        )
+        with disk_in_words(path):
+            if self._file is None:
+                self._file = path.open("ab", buffering=0)
+                sync(self.folder)
+            size = os.fstat(self._file.fileno()).st_size
+            try:
+                written = 0
+                while written < len(block):
+                    written += self._file.write(block[written:])
+                os.fsync(self._file.fileno())
+            except OSError:
+                with suppress(OSError):  # the torn line is dropped at the next start anyway
+                    os.ftruncate(self._file.fileno(), size)
+                raise
+
+    def compact(self) -> None:
+        """Make `responses.parquet`, sorted by problem, from everything that is stored."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self.folder / PARQUET
+        covered = size_of(self.folder / JSONL)
+        rows = sorted(
+            read_responses(self.folder),
+            key=lambda row: (
+                row.benchmark,
+                row.problem_id,
+                row.model,
+                row.template,
+                row.sample_index,
+            ),
+        )
+        table = pa.Table.from_pylist([as_row(row) for row in rows], schema=response_schema())
+        table = table.replace_schema_metadata({COVERED: str(covered).encode()})
+        with disk_in_words(path), temporary_beside(path) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
+            sync(temporary)
+            rename_for_good(temporary, path)
+
+    def write_verdicts(self, name: str, verdicts: Iterable[Verdict]) -> Path:
+        """Replace `verdicts/<name>.parquet` whole."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self.folder / "verdicts" / f"{name}.parquet"
+        rows = sorted(
+            ({field: getattr(verdict, field) for field in VERDICT_FIELDS} for verdict in verdicts),
+            key=lambda row: [row[field] for field in KEY],
+        )
+        for row in rows:
+            row |= {name: clean(text) for name, text in row.items() if isinstance(text, str)}
+        with disk_in_words(path):
+            path.parent.mkdir(exist_ok=True)
+            with temporary_beside(path) as temporary:
+                table = pa.Table.from_pylist(rows, schema=verdict_schema())
+                pq.write_table(table, temporary, compression="zstd")
+                sync(temporary)
+                rename_for_good(temporary, path)
+        return path
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveredResponses:
+    """What a run folder already holds when it is opened again."""
+
+    responses: dict[ResponseKey, Response]
+    damaged_lines: tuple[int, ...]
+    """Where `responses.jsonl` was damaged; those lines are in `responses.damaged.jsonl` now."""
