@@ -11,7 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,7 @@ PROBLEMS = "problems.jsonl"
 PROMPTS = "prompts.jsonl"
 METRICS = "metrics.json"
 _COVERED = b"evalharness.covered_bytes"
+_VERSIONS = b"evalharness.versions"
 _BATCH_ROWS = 16384
 _RESPONSE_FIELDS = tuple(field.name for field in dataclasses.fields(Response))
 _JUDGED = tuple(field.name for field in dataclasses.fields(Judgement))
@@ -241,8 +242,10 @@ class RunWriter:
             _sync(temporary)
             _rename(temporary, path)
 
-    def write_verdicts(self, name: str, verdicts: Iterable[Verdict]) -> Path:
-        """Replace `verdicts/<name>.parquet` whole."""
+    def write_verdicts(
+        self, name: str, verdicts: Iterable[Verdict], versions: Mapping[str, str] | None = None
+    ) -> Path:
+        """Replace `verdicts/<name>.parquet` whole; the versions of what made it go with it."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -257,6 +260,9 @@ class RunWriter:
             path.parent.mkdir(exist_ok=True)
             with _temporary(path) as temporary:
                 table = pa.Table.from_pylist(rows, schema=_verdict_schema())
+                if versions is not None:
+                    about = {**(table.schema.metadata or {}), _VERSIONS: json.dumps(dict(versions))}
+                    table = table.replace_schema_metadata(about)
                 pq.write_table(table, temporary, compression="zstd")
                 _sync(temporary)
                 _rename(temporary, path)
@@ -392,6 +398,15 @@ def verdicts_frame(folder: Path, name: str) -> pd.DataFrame:
     return pd.read_parquet(folder / "verdicts" / f"{name}.parquet")
 
 
+def verdict_versions(folder: Path, name: str) -> dict[str, str]:
+    """The versions of what made a verdict table; empty where it doesn't say."""
+    import pyarrow.parquet as pq
+
+    metadata = pq.read_schema(folder / "verdicts" / f"{name}.parquet").metadata or {}
+    versions: dict[str, str] = json.loads(metadata.get(_VERSIONS, b"{}"))
+    return versions
+
+
 def read_verdicts(folder: Path, name: str) -> Iterator[Verdict]:
     """One checker's verdicts, a record each; columns that a table is too old for are empty."""
     import pyarrow.parquet as pq
@@ -457,6 +472,7 @@ def _response_schema() -> Any:
 def _verdict_schema() -> Any:
     import pyarrow as pa
 
-    kinds = dict.fromkeys(("sample_index", "start", "end"), pa.int64())
+    whole = ("sample_index", "answer_group", "answer_group_undecided", "start", "end")
+    kinds = dict.fromkeys(whole, pa.int64())
     kinds["num_milliseconds"] = pa.float64()
     return pa.schema([(name, kinds.get(name, pa.string())) for name in _VERDICT_FIELDS])

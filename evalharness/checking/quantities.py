@@ -203,13 +203,25 @@ def _rounding_step(
     if number is None:
         return None
     step = scale * Fraction(1, 10**number.decimals)
-    digits = len(str(abs(number.value.numerator * 10**number.decimals // number.value.denominator)))
+    digits = _num_digits(number.value, number.decimals)
     if digits >= MACHINE_DIGITS and not isinstance(other, Number):
         return step * 4
     if policy.rounding != "gold-digits" or step > Fraction(1, 100):
         return None
     is_precise = digits >= 2 if is_gold else digits >= 3 and _decimal(other)[0] is None
     return step if is_precise else None
+
+
+def _num_digits(value: Fraction, decimals: int) -> int:
+    """The significant digits of a decimal as written."""
+    return len(str(abs(value.numerator * 10**decimals // value.denominator)))
+
+
+def is_printed_float(number: Number) -> bool:
+    """Whether it is a decimal with so many digits that it stands for what rounds to it."""
+    return (
+        number.decimals is not None and _num_digits(number.value, number.decimals) >= MACHINE_DIGITS
+    )
 
 
 class _Decimal(NamedTuple):
