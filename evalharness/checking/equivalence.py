@@ -18,6 +18,7 @@ from evalharness.checking.expressions import Number
 from evalharness.checking.policy import Policy
 from evalharness.checking.quantities import Effort, is_printed_float
 from evalharness.checking.reading import read
+from evalharness.checking.renaming import with_bound_names_of
 from evalharness.checking.structure import same_value
 from evalharness.checking.text import canonical, shorten
 from evalharness.checking.tokens import UnreadableError
@@ -246,6 +247,8 @@ def _compare(gold: str, answer: str, policy: Policy, effort: Effort) -> Equivale
     for left in golds:
         for right in answers:
             result = same_value(left.value, right.value, policy, effort)
+            if result is False and policy.rename == "either":
+                result = _same_but_for_names(left, right, policy, effort)
             if result and not _same_clauses(left.clause, right.clause):
                 result = None
             if result:
@@ -253,6 +256,19 @@ def _compare(gold: str, answer: str, policy: Policy, effort: Effort) -> Equivale
             results.append(result)
     decided = None if None in results else False
     return _verdict(decided, gold, answer, golds[0], answers[0], effort)
+
+
+def _same_but_for_names(
+    gold: Reading, answer: Reading, policy: Policy, effort: Effort
+) -> bool | None:
+    """Whether they agree under other names for what both bind: `2k, k in Z` and `2n, n in Z`."""
+    is_undecided = False
+    for value in with_bound_names_of(gold, answer):
+        result = same_value(gold.value, value, policy, effort)
+        if result:
+            return True
+        is_undecided |= result is None
+    return None if is_undecided else False
 
 
 def _same_clauses(gold: str, answer: str) -> bool:
