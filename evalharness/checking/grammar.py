@@ -16,6 +16,14 @@ _DECORATIONS = frozenset(
     "mathscr acute breve check underline overarc wideparen overset".split()
 )
 _BINARY = frozenset({"cdot", "times", "div", "mod", "pm", "mp"})
+_BASE_NAMES = {
+    name: base
+    for base, name in enumerate(
+        "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+        "sixteen".split(),
+        start=2,
+    )
+}
 _APPLIED = frozenset("fghFGHPQTNSuyδ")
 """Letters that stand for functions before a bracket; after other letters it is a product."""
 
@@ -311,6 +319,10 @@ class _Parser:
     def _based(self, number: Token, depth: int) -> Expression:
         """Digits in another base than ten: `52_8` is a name, 5*8 + 2 is its value."""
         self.expect("_")
+        name = "".join(t.text for t in self.tokens[self.position : self.position + 3]).strip("{}")
+        if name in _BASE_NAMES:
+            self.position += 3 if self.text == "{" else 1
+            return Call("based", (Symbol(number.text), integer(_BASE_NAMES[name])))
         base = self._argument(depth)
         return Call("based", (Symbol(number.text), base))
 

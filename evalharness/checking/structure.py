@@ -14,7 +14,8 @@ from evalharness.checking.expressions import (
 )
 from evalharness.checking.forms import as_set
 from evalharness.checking.policy import Policy
-from evalharness.checking.quantities import Effort, renamed, same_expression, same_quantity
+from evalharness.checking.quantities import Effort, same_expression, same_quantity
+from evalharness.checking.renaming import bound_arguments, renamed
 from evalharness.checking.sets import all_true, same_sets
 from evalharness.checking.values import (
     Interval,
@@ -282,10 +283,11 @@ def _relation_and_value(
         return False
     value = _right_side(relation)
     if value is relation:
-        if same_value(relation.left, relation.right, policy, effort):
-            value = relation.right  # an identity: either side is what it is equal to
-        else:
-            return _solved(relation, other, effort)
+        is_identity = same_value(relation.left, relation.right, policy, effort)
+        if not is_identity:
+            solved = _solved(relation, other, effort)
+            return None if solved is False and is_identity is None else solved
+        value = relation.right  # an identity: either side is what it is equal to
     pair = (value, other) if is_gold else (other, value)
     return same_value(pair[0], pair[1], policy, effort)
 
@@ -354,27 +356,13 @@ def _assignments(gold: Relation, answer: Relation, policy: Policy, effort: Effor
     if policy.assignment == "strict" and not same_value(gold.left, answer.left, policy, effort):
         return False
     right = answer.right
-    wanted, given = _argument_names(gold.left), _argument_names(answer.left)
+    wanted, given = bound_arguments(gold.left), bound_arguments(answer.left)
     is_renamed = wanted and len(wanted) == len(given) and wanted != given
     if policy.rename == "either" and is_renamed and isinstance(right, Quantity):
         names = {old: Symbol(new) for old, new in zip(given, wanted, strict=True)}
         expression = substitute(right.expression, dict[str, Expression](names))
         right = Quantity(expression=expression, unit=right.unit)
     return same_value(gold.right, right, policy, effort)
-
-
-def _argument_names(value: Value) -> list[str]:
-    """X and y of `f(x, y)`; none of anything else."""
-    if not isinstance(value, Quantity) or not isinstance(value.expression, Call):
-        return []
-    call = value.expression
-    if call.head == "*" and len(call.args) == 2:
-        args: tuple[Expression, ...] = call.args[1:]
-    elif call.head.startswith("apply:"):
-        args = call.args
-    else:
-        return []
-    return [part.name for part in args if isinstance(part, Symbol)]
 
 
 def _difference(relation: Relation) -> Expression | None:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from evalharness.checking.checkers import DEFAULT_CHECKER, open_checker
-from evalharness.checking.equivalence import Equivalence, shorten
+from evalharness.checking.equivalence import Identity, identify_text, shorten
 from evalharness.checking.judging import (
     failure,
     find_answers,
@@ -76,7 +76,7 @@ class CheckerPool:
         Raises:
             InputError: a limit isn't positive, or there is no such checker.
         """
-        self._cheap = open_checker(checker).cheap
+        self._checker = open_checker(checker)
         self.checker = checker
         if num_workers is None:
             num_workers = min(os.cpu_count() or 1, _MOST_WORKERS)
@@ -144,7 +144,7 @@ class CheckerPool:
         cheap = self._judge_here(key)
         future: Future[Outcome] = Future()
         if cheap is not None:
-            future.set_result(outcome_of(cheap))
+            future.set_result(cheap)
         with self._changed:
             known = self._known(key)
             if known is not None:
@@ -178,20 +178,32 @@ class CheckerPool:
             if thread is not threading.current_thread():
                 thread.join()
 
-    def _judge_here(self, key: Comparison) -> Equivalence | None:
+    def identify(self, answer: str, policy: Policy) -> Identity:
+        """What is known of an answer without comparing it; takes no worker."""
+        try:
+            return self._checker.identify(answer, policy)
+        except Exception:  # noqa: BLE001 - the worker meets it too, and its message is kept
+            return identify_text(answer, policy)
+
+    def compare_here(self, golds: tuple[str, ...], answer: str, policy: Policy) -> Outcome | None:
+        """The outcome where the checker's bounded stages decide, without a worker."""
+        if len(answer) > _LONGEST_HERE:
+            return None
+        try:
+            found = self._checker.cheap(golds, answer, policy)
+        except Exception:  # noqa: BLE001 - the worker meets it too, and its message is kept
+            return None
+        return None if found is None else outcome_of(found)
+
+    def _judge_here(self, key: Comparison) -> Outcome | None:
         """What this process decides itself: equal texts, numbers, and all cheap pairs at first.
 
         Starting a worker isn't worth a few pairs; many would keep this one thread busy.
         """
         golds, answer, _ = key
         is_plain = answer in golds or all(map(_PLAIN_NUMBER.fullmatch, (answer, *golds)))
-        is_early = len(self._outcomes) < _FIRST_HERE and len(answer) <= _LONGEST_HERE
-        if not is_plain and not is_early:
-            return None
-        try:
-            return self._cheap(*key)
-        except Exception:  # noqa: BLE001 - the worker meets it too, and its message is kept
-            return None
+        is_early = len(self._outcomes) < _FIRST_HERE
+        return self.compare_here(*key) if is_plain or is_early else None
 
     def _known(self, key: Comparison) -> Future[Outcome] | None:
         with self._changed:

@@ -17,7 +17,12 @@ def check(options: argparse.Namespace) -> int:
     """One verdict in a few lines."""
     import dataclasses
 
-    from evalharness.checking import DEFAULT_ANSWER_FORMAT, checker_version, shared_pool
+    from evalharness.checking import (
+        DEFAULT_ANSWER_FORMAT,
+        checker_libraries,
+        checker_version,
+        shared_pool,
+    )
     from evalharness.checking import check as check_response
     from evalharness.checking.explain import advice
     from evalharness.report.verdict import render_verdict
@@ -38,6 +43,7 @@ def check(options: argparse.Namespace) -> int:
         print_json(
             dataclasses.asdict(found)
             | {"policy": policy.to_table(), "checker": checker, "would_be_correct": hint}
+            | {"versions": checker_libraries()}
         )
         return 0
     described = f"{options.benchmark or 'default'}: {str(policy) or 'no change'}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from evalharness.errors import StoreError
 from evalharness.records import Problem, Response, ResponseKey, Verdict
 from evalharness.store.files import JSONL, PARQUET, PROBLEMS, PROMPTS, SPEC, size_of
-from evalharness.store.rows import COVERED, as_row, parse_line, response_schema
+from evalharness.store.rows import COVERED, VERSIONS, as_row, parse_line, response_schema
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,6 +130,15 @@ def verdict_names(folder: Path) -> list[str]:
     """The stems of `verdicts/*.parquet`, the newest last."""
     paths = (folder / "verdicts").glob("*.parquet")
     return [path.stem for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns)]
+
+
+def verdict_versions(folder: Path, name: str) -> dict[str, str]:
+    """The versions of what made a verdict table; empty where it doesn't say."""
+    import pyarrow.parquet as pq
+
+    metadata = pq.read_schema(folder / "verdicts" / f"{name}.parquet").metadata or {}
+    versions: dict[str, str] = json.loads(metadata.get(VERSIONS, b"{}"))
+    return versions
 
 
 def verdicts_frame(folder: Path, name: str) -> pd.DataFrame:

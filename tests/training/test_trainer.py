@@ -185,7 +185,7 @@ def test_an_interrupted_save_leaves_the_last_good_checkpoint(
 
     monkeypatch.setattr(torch, "save", full_disk)
     with pytest.raises(
-        TrainingError, match="No space left on device.*Older checkpoints are intact"
+        TrainingError, match=r"No space left on device.*Older checkpoints are intact"
     ):
         train(config)
     assert list(checkpoints(config.output)) == [2]
