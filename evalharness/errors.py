@@ -21,6 +21,10 @@ class StoreError(EvalHarnessError):
     """A run folder can't be read, written or continued."""
 
 
+class TrainingError(EvalHarnessError):
+    """A training run can't go on; its last checkpoint is intact."""
+
+
 class MissingExtraError(EvalHarnessError):
     """A package of an optional extra isn't installed."""
 

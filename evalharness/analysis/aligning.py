@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,42 @@ from evalharness.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Columns:
+    """The columns of a frame that a comparison needs, N responses to P problems."""
+
+    problem_ids: tuple[str, ...]
+    """In the order of the frame."""
+    problem_N: NDArray[np.int64]  # noqa: N815 - the shape suffix of the conventions
+    """Places in `problem_ids`."""
+    correct_N: NDArray[np.bool_]  # noqa: N815 - the same
+    tokens_N: NDArray[np.float64]  # noqa: N815 - the same
+    """NaN where the length isn't known."""
+    limit_N: NDArray[np.float64]  # noqa: N815 - the same
+    """Infinite where it isn't known."""
+    truncated_share: float | None
+
+    def numbers(self, numbers: Mapping[str, int]) -> NDArray[np.int64]:
+        """The number of each response's problem, -1 for a problem without a number."""
+        number_P = np.array([numbers.get(each, -1) for each in self.problem_ids], dtype=np.int64)
+        return number_P[self.problem_N]
+
+
+def _columns(frame: pd.DataFrame) -> _Columns:
+    import pandas as pd
+
+    problem_N, ids = pd.factorize(frame["problem_id"])
+    finish = frame["finish_reason"]
+    return _Columns(
+        problem_ids=tuple(ids),
+        problem_N=problem_N.astype(np.int64),
+        correct_N=(frame["status"] == "correct").to_numpy(bool),
+        tokens_N=frame["num_tokens"].to_numpy(float, na_value=np.nan),
+        limit_N=frame["token_limit"].to_numpy(float, na_value=np.inf),
+        truncated_share=float((finish == "length").mean()) if finish.notna().all() else None,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +69,10 @@ class Answers:
     """Name and version."""
     max_tokens: float | None = None
     """The token limit that was asked for; None where it isn't known."""
+    columns: _Columns = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "columns", _columns(self.frame))
 
     @property
     def name(self) -> str:
@@ -40,21 +80,20 @@ class Answers:
 
     def cap(self) -> float | None:
         """What was asked for, else the largest limit of a response; None where neither is known."""
-        limits = self.frame["token_limit"].dropna()
-        return self.max_tokens or (float(limits.max()) if len(limits) else None)
+        limit_N = self.columns.limit_N
+        known_N = np.isfinite(limit_N)
+        return self.max_tokens or (float(limit_N[known_N].max()) if known_N.any() else None)
 
     def limits(self, numbers: Mapping[str, int]) -> NDArray[np.float64]:
         """The token limit of each problem, as the context left it; infinite where unknown."""
-        frame = self.frame[self.frame["problem_id"].isin(numbers)]
+        number_N = self.columns.numbers(numbers)
         limits_P = np.full(len(numbers), np.inf)
-        problem_N = frame["problem_id"].map(numbers).to_numpy(np.int64)
-        limits_P[problem_N] = frame["token_limit"].to_numpy(float, na_value=np.inf)
+        limits_P[number_N[number_N >= 0]] = self.columns.limit_N[number_N >= 0]
         return limits_P
 
     def truncated_share(self) -> float | None:
         """None where the responses don't say how they ended."""
-        finish = self.frame["finish_reason"]
-        return float((finish == "length").mean()) if finish.notna().all() else None
+        return self.columns.truncated_share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +125,9 @@ def align(a: Answers, b: Answers, common: bool) -> Aligned:
             f"{b.name} was checked by {b.checker} and the baseline {a.name} by {a.checker}: "
             "run `evalharness score` on both runs, or name one table with --verdicts"
         )
-    ids_a, ids_b = (list(dict.fromkeys(each.frame["problem_id"])) for each in (a, b))
-    shared = [each for each in ids_a if each in set(ids_b)]
+    ids_a, ids_b = a.columns.problem_ids, b.columns.problem_ids
+    known = set(ids_b)
+    shared = [each for each in ids_a if each in known]
     same_text = [each for each in shared if a.texts[each] == b.texts[each]]
     same = [each for each in same_text if set(a.golds[each]) == set(b.golds[each])]
     reasons = []
@@ -134,17 +174,16 @@ def _num_at(
     differs_P: NDArray[np.bool_],
 ) -> int:
     """How many responses to problems with unequal limits reach the lower limit."""
-    frame = answers.frame[answers.frame["problem_id"].isin(numbers)]
-    problem_N = frame["problem_id"].map(numbers).to_numpy(np.int64)
-    tokens_N = frame["num_tokens"].to_numpy(float, na_value=np.nan)
-    return int((differs_P[problem_N] & (tokens_N >= lower_P[problem_N])).sum())
+    number_N = answers.columns.numbers(numbers)
+    tokens_N, number_N = answers.columns.tokens_N[number_N >= 0], number_N[number_N >= 0]
+    return int((differs_P[number_N] & (tokens_N >= lower_P[number_N])).sum())
 
 
 def _draws(answers: Answers, numbers: Mapping[str, int], limits_P: NDArray[np.float64]) -> Draws:
     """The draws, cut at the limits: a longer response is no longer correct."""
-    frame = answers.frame[answers.frame["problem_id"].isin(numbers)]
-    problem_N = frame["problem_id"].map(numbers).to_numpy(np.int64)
-    tokens_N = frame["num_tokens"].to_numpy(float, na_value=np.nan)
+    number_N = answers.columns.numbers(numbers)
+    chosen_N = number_N >= 0
+    problem_N, tokens_N = number_N[chosen_N], answers.columns.tokens_N[chosen_N]
     limit_N = limits_P[problem_N]
-    correct_N = (frame["status"] == "correct").to_numpy(bool) & ~(tokens_N > limit_N)
+    correct_N = answers.columns.correct_N[chosen_N] & ~(tokens_N > limit_N)
     return Draws(problem_N=problem_N, correct_N=correct_N, tokens_N=np.minimum(tokens_N, limit_N))

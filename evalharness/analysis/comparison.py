@@ -32,7 +32,7 @@ from evalharness.analysis.paired import (
     macro_difference,
     paired_difference,
 )
-from evalharness.analysis.significance import holm
+from evalharness.analysis.significance import FlipLaw, holm
 from evalharness.errors import InputError
 
 AVERAGES = ("macro", "micro")
@@ -111,8 +111,8 @@ def _pair_rows(
     rows, laws = [], []
     for a, b, both in parts:
         cluster_P = _cluster_numbers(both.problem_ids, clusters)
-        rows.append(_row(b.benchmark, a, b, both, cluster_P))
         laws.append(flip_law(both.a, both.b, cluster_P))
+        rows.append(_row(b.benchmark, a, b, both, cluster_P, laws[-1]))
     if len(rows) > 1:
         a, b, _ = parts[0]
         pooled = _pooled([both for _, _, both in parts])
@@ -122,9 +122,14 @@ def _pair_rows(
 
 
 def _row(
-    benchmark: str, a: Answers, b: Answers, both: Aligned, cluster_P: NDArray[np.int64] | None
+    benchmark: str,
+    a: Answers,
+    b: Answers,
+    both: Aligned,
+    cluster_P: NDArray[np.int64] | None,
+    law: FlipLaw | None = None,
 ) -> Comparison:
-    difference = paired_difference(both.a, both.b, cluster_P)
+    difference = paired_difference(both.a, both.b, cluster_P, law)
     inflation = length_inflation(both.a, both.b, cluster_P)
     change = decompose_wrong_length(both.a, both.b)
     notes = [*both.notes, *difference.notes, *_length_notes(inflation, a, b)]

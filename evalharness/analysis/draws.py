@@ -14,9 +14,9 @@ from evalharness.errors import InputError
 class Draws:
     """N responses to P problems, the problems numbered 0 to P-1, each with at least one."""
 
-    problem_N: NDArray[np.int64]  # noqa: N815 - the shape suffix of the conventions
-    correct_N: NDArray[np.bool_]  # noqa: N815 - the same
-    tokens_N: NDArray[np.float64]  # noqa: N815 - the same
+    problem_N: NDArray[np.int64]
+    correct_N: NDArray[np.bool_]
+    tokens_N: NDArray[np.float64]
     """NaN where the length isn't known."""
 
     def counts(self) -> NDArray[np.int64]:

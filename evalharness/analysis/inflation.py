@@ -79,9 +79,9 @@ class _LogMean(NamedTuple):
     mean: float
     num_problems: int
     num_groups: int
-    effects_G: NDArray[np.float64]  # noqa: N815 - the shape suffix of the conventions
+    effects_G: NDArray[np.float64]
     """The squares sum to the variance: sqrt(g/(g-1)) sum of the group's residuals / n."""
-    enters_P: NDArray[np.bool_]  # noqa: N815 - the same
+    enters_P: NDArray[np.bool_]
 
     def variance(self) -> float:
         return float((self.effects_G**2).sum())

@@ -19,12 +19,12 @@ VERDICTS = ("all", "correct", "wrong answer", "no answer", "truncated", "undecid
 class Lengths:
     """The responses of a cell, N of them."""
 
-    problem_N: NDArray[np.int64]  # noqa: N815 - the shape suffix of the conventions
+    problem_N: NDArray[np.int64]
     """Any integers."""
-    status_N: NDArray[np.str_]  # noqa: N815 - the same
-    tokens_N: NDArray[np.float64]  # noqa: N815 - the same
+    status_N: NDArray[np.str_]
+    tokens_N: NDArray[np.float64]
     """NaN where the length isn't known."""
-    truncated_N: NDArray[np.bool_] | None  # noqa: N815 - the same
+    truncated_N: NDArray[np.bool_] | None
     """Which ended at the token limit; None where the responses don't say how they ended."""
 
     def is_cut(self) -> NDArray[np.bool_]:

@@ -20,8 +20,9 @@ from evalharness.analysis.accuracy import (
 )
 from evalharness.analysis.length import tokens_per_correct
 from evalharness.analysis.samples import (
+    MOST_SAMPLES,
     equal_text_groups,
-    maj_at_k,
+    maj_at_each,
     mean_g_pass_at_k,
     pass_at_k,
 )
@@ -62,17 +63,19 @@ def run_metrics(
     rows: list[dict[str, Any]] = []
     for (model, template), group in frame.groupby(["model", "template"], sort=False):
         accuracies: list[Estimate] = []
+        shares: list[_SampleShares] = []
         for benchmark in benchmarks:
             part = group[group["benchmark"] == benchmark]
             if len(part) == 0:
                 continue
-            metrics = _part_metrics(part, clusters, group_answers)
+            shares.append(_sample_shares(part, group_answers))
+            metrics = _part_metrics(part, clusters, shares[-1])
             accuracies.append(metrics.accuracy)
             rows += _rows(benchmark, model, template, metrics)
         if len(accuracies) > 1:
             macro = _Metrics(accuracy=macro_average(accuracies), others={})
             rows += _rows("macro", model, template, macro)
-            micro = _part_metrics(group, clusters, group_answers)
+            micro = _part_metrics(group, clusters, _joined(shares))
             rows += _rows("micro", model, template, micro)
     return rows
 
@@ -84,14 +87,26 @@ class _Metrics:
     """By name; a text says why there is no value."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _SampleShares:
+    """pass@K, maj@K and mG-Pass@K of each problem."""
+
+    problem_ids: list[str]
+    num_responses: int
+    by_metric: dict[str, NDArray[np.float64] | str]
+    """A value a problem; a text says why there is none."""
+
+
 def _part_metrics(
-    part: pd.DataFrame, clusters: Mapping[str, int] | None, group_answers: GroupAnswers
+    part: pd.DataFrame, clusters: Mapping[str, int] | None, shares: _SampleShares
 ) -> _Metrics:
-    problem_N = part["problem_id"].astype("category").cat.codes.to_numpy(np.int64)
-    cluster_N = _cluster_numbers(part["problem_id"], clusters)
-    correct_N = (part["status"] == "correct").to_numpy(bool)
+    problem_N, ids = _problem_numbers(part)
+    cluster_P = _cluster_numbers(ids, clusters)
+    cluster_N = None if cluster_P is None else cluster_P[problem_N]
+    status_N = part["status"].to_numpy(str)
+    correct_N = status_N == "correct"
     accuracy = proportion(correct_N, problem_N, cluster_N)
-    metrics = _sample_metrics(part, problem_N, cluster_N, group_answers)
+    metrics = _sample_metrics(shares, clusters)
     metrics["detectable"] = _detectable(accuracy)
     tokens_N = part["num_tokens"].to_numpy(float, na_value=np.nan)
     known_N = ~np.isnan(tokens_N)
@@ -114,52 +129,73 @@ def _part_metrics(
     else:
         metrics["truncated"] = "the responses don't say how they ended"
     for status in SHARES:
-        has_status_N = (part["status"] == status).to_numpy(bool)
-        metrics[status] = proportion(has_status_N, problem_N, cluster_N)
+        metrics[status] = proportion(status_N == status, problem_N, cluster_N)
     return _Metrics(accuracy=accuracy, others=metrics)
 
 
+def _problem_numbers(part: pd.DataFrame) -> tuple[NDArray[np.int64], list[str]]:
+    """The number of each response's problem, and the ids in the order of the numbers."""
+    problems = part["problem_id"].astype("category").cat
+    return problems.codes.to_numpy(np.int64), problems.categories.tolist()
+
+
 def _cluster_numbers(
-    problem_ids: pd.Series, clusters: Mapping[str, int] | None
+    problem_ids: list[str], clusters: Mapping[str, int] | None
 ) -> NDArray[np.int64] | None:
-    """The cluster of each response's problem; None where no two of these problems share one."""
+    """The cluster of each problem; None where no two of these problems share one."""
     if clusters is None:
         return None
-    names = problem_ids.unique()
-    numbers = {name: clusters.get(name, -1 - at) for at, name in enumerate(names)}
-    if len(set(numbers.values())) == len(names):
-        return None
-    return np.asarray(problem_ids.map(numbers).to_numpy(np.int64))
+    numbers = [clusters.get(name, -1 - at) for at, name in enumerate(problem_ids)]
+    return None if len(set(numbers)) == len(numbers) else np.array(numbers)
+
+
+def _sample_shares(part: pd.DataFrame, group_answers: GroupAnswers) -> _SampleShares:
+    """For K = 2, 4, 8, ... as far as every problem has the samples."""
+    problem_N, ids = _problem_numbers(part)
+    correct_N = (part["status"] == "correct").to_numpy(bool)
+    counts_P = np.bincount(problem_N)
+    found: dict[str, NDArray[np.float64] | str] = {}
+    sizes = tuple(2**power for power in range(1, int(counts_P.min()).bit_length()))
+    if sizes:
+        num_correct_P = np.bincount(problem_N, weights=correct_N).astype(np.int64)
+        votes: NDArray[np.float64] | list[str] = [f"more than {MOST_SAMPLES} samples"] * len(sizes)
+        if counts_P.max() <= MOST_SAMPLES:
+            groups_N = _answer_groups(
+                part["extracted"].tolist(), correct_N, problem_N, group_answers
+            )
+            votes = maj_at_each(groups_N, correct_N, problem_N, sizes)
+        for size, vote in zip(sizes, votes, strict=True):
+            found[f"pass@{size}"] = pass_at_k(num_correct_P, counts_P, size)
+            found[f"maj@{size}"] = vote
+            found[f"mg-pass@{size}"] = mean_g_pass_at_k(num_correct_P, counts_P, size)
+    return _SampleShares(problem_ids=ids, num_responses=len(part), by_metric=found)
+
+
+def _joined(parts: list[_SampleShares]) -> _SampleShares:
+    """Of all problems of several benchmarks, what every benchmark has."""
+    found: dict[str, NDArray[np.float64] | str] = {}
+    for name in parts[0].by_metric:
+        values = [part.by_metric[name] for part in parts if name in part.by_metric]
+        arrays = [value for value in values if not isinstance(value, str)]
+        if len(values) == len(parts):
+            whole = len(arrays) == len(parts)
+            found[name] = np.concatenate(arrays) if whole else "a benchmark has none"
+    return _SampleShares(
+        problem_ids=[each for part in parts for each in part.problem_ids],
+        num_responses=sum(part.num_responses for part in parts),
+        by_metric=found,
+    )
 
 
 def _sample_metrics(
-    part: pd.DataFrame,
-    problem_N: NDArray[np.int64],
-    cluster_N: NDArray[np.int64] | None,
-    group_answers: GroupAnswers,
+    shares: _SampleShares, clusters: Mapping[str, int] | None
 ) -> dict[str, Estimate | str]:
-    """pass@K, maj@K and mG-Pass@K for K = 2, 4, 8, ... as far as every problem has the samples."""
-    correct_N = (part["status"] == "correct").to_numpy(bool)
-    _, first_P, counts_P = np.unique(problem_N, return_index=True, return_counts=True)
-    least = int(counts_P.min())
-    if least < 2:
-        return {}
-    cluster_P = None if cluster_N is None else cluster_N[first_P]
-    num_correct_P = np.bincount(problem_N, weights=correct_N).astype(np.int64)
-    groups_N = _answer_groups(part["extracted"].tolist(), correct_N, problem_N, group_answers)
-    k = len(problem_N) / len(counts_P)
-    metrics: dict[str, Estimate | str] = {}
-    for size in [2**power for power in range(1, least.bit_length())]:
-        metrics[f"pass@{size}"] = share_of_means(
-            pass_at_k(num_correct_P, counts_P, size), k, cluster_P
-        )
-        metrics[f"maj@{size}"] = share_of_means(
-            maj_at_k(groups_N, correct_N, problem_N, size), k, cluster_P
-        )
-        metrics[f"mg-pass@{size}"] = share_of_means(
-            mean_g_pass_at_k(num_correct_P, counts_P, size), k, cluster_P
-        )
-    return metrics
+    cluster_P = _cluster_numbers(shares.problem_ids, clusters)
+    k = shares.num_responses / len(shares.problem_ids)
+    return {
+        name: each if isinstance(each, str) else share_of_means(each, k, cluster_P)
+        for name, each in shares.by_metric.items()
+    }
 
 
 def _answer_groups(

@@ -43,7 +43,12 @@ class Difference:
     notes: tuple[str, ...] = ()
 
 
-def paired_difference(a: Draws, b: Draws, cluster_P: NDArray[np.int64] | None = None) -> Difference:
+def paired_difference(
+    a: Draws,
+    b: Draws,
+    cluster_P: NDArray[np.int64] | None = None,
+    law: FlipLaw | None = None,
+) -> Difference:
     """B minus A: mean over samples, then over problems, with an interval and tests by problem.
 
     The interval: with one sample each, Bonett and Price's (add one problem that only A and one that
@@ -56,6 +61,7 @@ def paired_difference(a: Draws, b: Draws, cluster_P: NDArray[np.int64] | None = 
         a: the baseline.
         b: what is compared with it, over the same problems.
         cluster_P: the cluster of each problem; None where they are independent.
+        law: of `flip_law`, where it is known already.
 
     Raises:
         InputError: there are no problems, or they aren't the same.
@@ -86,7 +92,7 @@ def paired_difference(a: Draws, b: Draws, cluster_P: NDArray[np.int64] | None = 
         high=high,
         stderr=stderr,
         n=n,
-        p_value=sign_flip_law(_flip_weights(a, b, cluster_P)).p_value(),
+        p_value=(law or flip_law(a, b, cluster_P)).p_value(),
         p_t=_p_of_t(value, plain, num_clusters - 1),
         p_mcnemar=p_mcnemar,
         p_mid=p_mid,
@@ -160,7 +166,7 @@ def _flip_weights(
 
 
 def flip_law(a: Draws, b: Draws, cluster_P: NDArray[np.int64] | None = None) -> FlipLaw:
-    """The sign-flip law of one benchmark, for `macro_difference`."""
+    """The law of the sum of differences if nothing differed, by problem or cluster."""
     return sign_flip_law(_flip_weights(a, b, cluster_P))
 
 

@@ -12,6 +12,8 @@ from evalharness.errors import InputError
 
 NO_ANSWER = -1
 """The group of a sample that gave no answer: it doesn't vote."""
+MOST_SAMPLES = 1000
+"""C(n, n/2) of more doesn't fit into a number of 64 bits."""
 
 
 def pass_at_k(
@@ -50,8 +52,12 @@ def g_pass_at_k(
         raise InputError(f"the threshold of G-Pass@k is a share between 0 and 1, not {threshold}")
     # A product such as 0.7 * 10 is a little above 7 in binary: the ceiling must still be 7.
     least = max(1, math.ceil(threshold * k - 1e-9))
-    law = stats.hypergeom(num_samples_P, num_correct_P, k)
-    return np.clip(np.asarray(law.sf(least - 1), dtype=float), 0.0, 1.0)
+    # Many problems have the same counts, and the law is slow.
+    counts, place_P = np.unique(
+        np.stack([num_samples_P, num_correct_P]), axis=1, return_inverse=True
+    )
+    law = stats.hypergeom(counts[0], counts[1], k)
+    return np.clip(np.asarray(law.sf(least - 1), dtype=float), 0.0, 1.0)[place_P.ravel()]
 
 
 def mean_g_pass_at_k(
@@ -93,14 +99,34 @@ def maj_at_k(
     Raises:
         InputError: a problem has fewer than k samples.
     """
+    votes_P: NDArray[np.float64] = maj_at_each(groups_N, correct_N, problem_N, (k,))[0]
+    return votes_P
+
+
+def maj_at_each(
+    groups_N: NDArray[np.int64],
+    correct_N: NDArray[np.bool_],
+    problem_N: NDArray[np.int64],
+    sizes: tuple[int, ...],
+) -> NDArray[np.float64]:
+    """`maj_at_k` for several sizes of the vote at once: a row a size, a column a problem.
+
+    Raises:
+        InputError: a problem has fewer samples than the largest size, or more than `MOST_SAMPLES`.
+    """
     ballots, counts_P = _ballots(groups_N, correct_N, problem_N)
-    _need_samples(counts_P, k)
+    _need_samples(counts_P, max(sizes))
+    if counts_P.max() > MOST_SAMPLES:
+        raise InputError(
+            f"the votes of {counts_P.max()} samples of a problem are more than can be counted; "
+            f"{MOST_SAMPLES} can"
+        )
     return np.array(
         [
-            _majority(ballot, int(count) - sum(size for size, _ in ballot), k)
+            _majority(ballot, int(count) - sum(size for size, _ in ballot), sizes)
             for ballot, count in zip(ballots, counts_P, strict=True)
         ]
-    )
+    ).T
 
 
 Ballot = tuple[tuple[int, int], ...]
@@ -127,41 +153,81 @@ def _ballots(
 
 
 @lru_cache(maxsize=65536)
-def _majority(ballot: Ballot, num_silent: int, k: int) -> float:
-    """The chance that the vote of a random k-subset is right.
+def _majority(ballot: Ballot, num_silent: int, sizes: tuple[int, ...]) -> tuple[float, ...]:
+    """The chance that the vote of a random subset is right, for each size of the subset.
 
     Args:
         ballot: from `_ballots`.
         num_silent: samples without an answer.
-        k: size of the subset.
-
-    For each winning count v, `ways[s, t]` counts the choices of s samples in which t answers have
-    v votes and no answer has more; `right` is the same, weighted by how correct the t answers are.
+        sizes: of the subsets.
     """
-    total = 0.0
-    for votes in range(1, min(k, max((size for size, _ in ballot), default=0)) + 1):
-        most = k // votes
-        ways = np.zeros((k + 1, most + 1))
-        right = np.zeros((k + 1, most + 1))
-        ways[0, 0] = 1.0
-        for size, num_correct in ballot:
-            next_ways, next_right = np.zeros_like(ways), np.zeros_like(right)
-            for taken in range(min(size, votes - 1, k) + 1):
-                count = math.comb(size, taken)
-                next_ways[taken:] += count * ways[: k + 1 - taken]
-                next_right[taken:] += count * right[: k + 1 - taken]
-            if size >= votes:
-                count, stop = math.comb(size, votes), k + 1 - votes
-                next_ways[votes:, 1:] += count * ways[:stop, :-1]
-                next_right[votes:, 1:] += count * (
-                    right[:stop, :-1] + num_correct / size * ways[:stop, :-1]
-                )
-            ways, right = next_ways, next_right
-        for silent in range(min(num_silent, k) + 1):
-            shares = right[k - silent, 1:] / np.arange(1, most + 1)
-            total += math.comb(num_silent, silent) * float(shares.sum())
     num_samples = sum(size for size, _ in ballot) + num_silent
-    return total / math.comb(num_samples, k)
+    wins_S = np.zeros(len(sizes))
+    for place, (size, num_correct) in enumerate(ballot):
+        if num_correct:
+            rivals = [other for other, _ in ballot[:place] + ballot[place + 1 :]]
+            wins_S += num_correct / size * _wins(size, rivals, num_silent, sizes)
+    subsets_S = np.array([float(math.comb(num_samples, size)) for size in sizes])
+    return tuple((wins_S / subsets_S).tolist())
+
+
+def _wins(
+    own: int, rivals: list[int], num_silent: int, sizes: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """How many subsets of each size an answer wins, a tie of t answers counted as 1/t.
+
+    For each number v of votes that it may win with: the answers that also have v samples or more
+    are chosen with at most v votes, `ways_DT[d, t]` the ways to choose d samples of them with t of
+    them at v votes; of all other samples any may be chosen.
+
+    Args:
+        own: samples with this answer.
+        rivals: samples of each other answer.
+        num_silent: samples without an answer.
+        sizes: of the subsets.
+    """
+    most = max(sizes)
+    wins_S = np.zeros(len(sizes))
+    mine, contested = _binomials(own), min(own, most, max(rivals, default=0))
+    for votes in range(1, contested + 1):
+        able = [size for size in rivals if size >= votes]
+        length = most - votes + 1
+        ways_DT = np.zeros((length, min(len(able), (length - 1) // votes) + 1))
+        ways_DT[0, 0] = 1.0
+        for size in able:
+            more_DT = _product_matrix(size, votes, most)[:length, :length] @ ways_DT
+            if length > votes:
+                more_DT[votes:, 1:] += _binomials(size)[votes] * ways_DT[: length - votes, :-1]
+            ways_DT = more_DT
+        shared_D = ways_DT @ (1 / np.arange(1, ways_DT.shape[1] + 1))
+        ways_D = np.convolve(shared_D, _binomials(num_silent + sum(rivals) - sum(able)))
+        for place, size in enumerate(sizes):
+            if votes <= size < votes + len(ways_D):
+                wins_S[place] += mine[votes] * ways_D[size - votes]
+    free = _binomials(num_silent + sum(rivals))
+    for place, size in enumerate(sizes):
+        # With more votes than any other answer has samples it wins alone.
+        least = max(contested + 1, size - len(free) + 1)
+        votes_V = np.arange(least, min(own, size) + 1)
+        wins_S[place] += mine[votes_V] @ free[size - votes_V]
+    return wins_S
+
+
+@lru_cache(maxsize=1024)
+def _binomials(n: int) -> NDArray[np.float64]:
+    """C(n, 0) to C(n, n)."""
+    return np.array([float(math.comb(n, taken)) for taken in range(n + 1)])
+
+
+@lru_cache(maxsize=1024)
+def _product_matrix(n: int, limit: int, length: int) -> NDArray[np.float64]:
+    """The matrix that multiplies a polynomial by (1 + x)^n without its powers from `limit` on."""
+    place_DD = np.subtract.outer(np.arange(length), np.arange(length))
+    padded = np.zeros(2 * length)
+    padded[: min(limit, length)] = _binomials(n)[: min(limit, length)]
+    # A negative place is one of the zeros at the end.
+    product_DD: NDArray[np.float64] = padded[place_DD]
+    return product_DD
 
 
 def equal_text_groups(answers: list[str | None], correct_N: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""The configuration file of `run`: every flag is a key, and the flag wins."""
+"""The configuration file of a command: every flag is a key, and the flag wins."""
 
 from __future__ import annotations
 
@@ -11,31 +11,37 @@ from evalharness.cli.flags import Names
 
 
 def apply_config(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
-    """Make the keys of `--config` the defaults of `run`: the flag wins."""
-    if not arguments or arguments[0] != "run":
-        return
+    """Make the keys of `--config` the defaults of its command: the flag wins."""
+    words = list(arguments)
+    while words and (choices := _subcommands(parser)).keys() & {words[0]}:
+        parser = choices[words.pop(0)]
+    actions = {
+        action.option_strings[0].removeprefix("--"): action
+        for action in parser._actions
+        if action.option_strings and action.dest not in ("help", "config")
+    }
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--config", type=Path)
-    found, _ = finder.parse_known_args(list(arguments[1:]))
-    if found.config is None:
+    found, _ = finder.parse_known_args(words)
+    has_config = any(
+        action.dest == "config" and action.option_strings for action in parser._actions
+    )
+    if found.config is None or not has_config:
         return
     from evalharness.definitions import Definition
 
     definition = Definition(found.config)
-    subparsers = next(
-        each for each in parser._actions if isinstance(each, argparse._SubParsersAction)
-    )
-    run_parser = subparsers.choices["run"]
-    actions = {
-        action.option_strings[0].removeprefix("--"): action
-        for action in run_parser._actions
-        if action.option_strings and action.dest not in ("help", "config")
-    }
     definition.check_keys(definition.table, actions)
     for key, value in definition.table.items():
-        run_parser.set_defaults(
-            **{actions[key].dest: _config_value(definition, key, value, actions[key])}
-        )
+        action = actions[key]
+        parser.set_defaults(**{action.dest: _config_value(definition, key, value, action)})
+
+
+def _subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    for each in parser._actions:
+        if isinstance(each, argparse._SubParsersAction):
+            return dict(each.choices)
+    return {}
 
 
 def _config_value(definition: Any, key: str, value: Any, action: argparse.Action) -> Any:
@@ -44,7 +50,7 @@ def _config_value(definition: Any, key: str, value: Any, action: argparse.Action
         if not all(isinstance(each, str) for each in values):
             raise definition.wrong(f'"{key}" must be a string or a list of strings', key)
         return values
-    if isinstance(action, argparse._StoreTrueAction):
+    if isinstance(action, argparse._StoreTrueAction | argparse.BooleanOptionalAction):
         if not isinstance(value, bool):
             raise definition.wrong(f'"{key}" must be true or false', key)
         return value

@@ -1,11 +1,171 @@
-"""train: a model to compare."""
+"""train: models to compare."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from evalharness.commands.output import print_line
+from evalharness.errors import InputError
+
+if TYPE_CHECKING:
+    from evalharness.training.algorithms import Algorithm
+    from evalharness.training.comparing import Comparison
+    from evalharness.training.config import RLConfig
+    from evalharness.training.trainer import StepMetrics
+
+
+def make_toy(options: argparse.Namespace) -> int:
+    """An untrained model, saved as engines load it."""
+    from evalharness.training.state import whole_folder
+    from evalharness.training.tokenizer import byte_tokenizer
+    from evalharness.training.toy import ToyModel, make_toy_model
+
+    if options.out.exists():
+        raise InputError(f"{options.out} exists already: remove it or name another folder")
+    if options.heads < 1 or options.layers < 1 or options.hidden_size < 1:
+        raise InputError("--hidden-size, --layers and --heads must be at least 1")
+    toy = ToyModel(
+        hidden_size=options.hidden_size,
+        intermediate_size=options.hidden_size * 5 // 2,
+        num_layers=options.layers,
+        num_heads=options.heads,
+        num_kv_heads=options.heads,
+        context_length=options.context_length,
+    )
+    tokenizer = byte_tokenizer(max_length=options.context_length)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with whole_folder(options.out) as folder:
+        make_toy_model(toy, tokenizer, seed=options.seed).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    print_line(str(options.out))
+    return 0
+
+
+def train_rl(options: argparse.Namespace) -> int:
+    """One line a step on stderr; the last checkpoint's folder on stdout."""
+    config = _rl_config(options)
+    from evalharness.training.trainer import train
+
+    def show(metrics: StepMetrics) -> None:
+        if options.json:
+            import dataclasses
+
+            print_line(json.dumps(dataclasses.asdict(metrics)))
+        print(_step_line(metrics, config.num_steps), file=sys.stderr)
+
+    result = train(config, progress=show, note=lambda text: print(text, file=sys.stderr))
+    if not options.json:
+        print_line(str(result.checkpoint))
+    return 0
+
+
+def _rl_config(options: argparse.Namespace) -> RLConfig:
+    """What the flags and the configuration file say; everything else keeps its default."""
+    import dataclasses
+
+    from evalharness.training.config import RLConfig
+
+    for name in ("model", "algorithm"):
+        if getattr(options, name) is None:
+            raise InputError(f"--{name} is missing: give it as a flag or in --config")
+    values: dict[str, Any] = {"output": options.out, "algorithm": _algorithm(options)}
+    for field in dataclasses.fields(RLConfig):
+        value = getattr(options, field.name, None)
+        if value is not None and field.name not in values:
+            values[field.name] = tuple(value) if isinstance(value, list) else value
+    return RLConfig(**values)
+
+
+def _algorithm(options: argparse.Namespace) -> Algorithm:
+    from dataclasses import fields
+
+    from evalharness.training.algorithms import Algorithm, algorithm
+
+    switches = {
+        field.name: getattr(options, field.name)
+        for field in fields(Algorithm)
+        if getattr(options, field.name, None) is not None and field.name != "name"
+    }
+    return algorithm(options.algorithm, **switches)
+
+
+def _step_line(metrics: StepMetrics, num_steps: int) -> str:
+    def length(value: float | None) -> str:
+        return "-" if value is None else f"{value:.0f}"
+
+    parts = [
+        f"step {metrics.step}/{num_steps}: reward {metrics.reward:.2f}",
+        f"tokens {length(metrics.tokens_correct)} correct, "
+        f"{length(metrics.tokens_incorrect)} incorrect",
+        f"truncated {100 * metrics.truncated:.0f}%",
+        f"{metrics.seconds_generate + metrics.seconds_score + metrics.seconds_learn:.1f} s",
+    ]
+    for benchmark, found in (metrics.evaluation or {}).items():
+        parts.append(f"{benchmark} {100 * found['accuracy']:.1f}%")
+    return ", ".join(parts)
+
+
+def train_compare(options: argparse.Namespace) -> int:
+    """Train all, evaluate all in one run folder, compare with the base, write the page."""
+    from evalharness.training.comparing import read_comparison, train_all
+
+    output = options.out
+    comparison = read_comparison(options.config, output)
+    train_all(
+        comparison, output, num_jobs=options.jobs, note=lambda text: print(text, file=sys.stderr)
+    )
+    folder = _evaluate(comparison, output, options)
+    return _report(comparison, folder, options)
+
+
+def _evaluate(comparison: Comparison, output: Path, options: argparse.Namespace) -> Path:
+    from evalharness.benchmarks import load_benchmark
+    from evalharness.pipeline import run
+    from evalharness.plan import RunPlan
+    from evalharness.records import Sampling
+    from evalharness.report.progress import RunProgress
+    from evalharness.templates import load_template
+
+    wanted = comparison.evaluation
+    plan = RunPlan(
+        models=comparison.models(),
+        benchmarks=tuple(load_benchmark(each) for each in wanted["benchmark"]),
+        templates=(load_template(wanted.get("template", "no")),),
+        sampling=Sampling(
+            temperature=float(wanted.get("temperature", 1.0)),
+            max_tokens=wanted.get("max-tokens", 3000),
+            num_samples=wanted.get("samples", 1),
+            seed=wanted.get("seed", 0),
+        ),
+        overlong="record",
+        command=options.command_line,
+    )
+    folder = output / "evaluation"
+    with RunProgress() as progress:
+        run(plan, folder, progress)
+    return folder
+
+
+def _report(comparison: Comparison, folder: Path, options: argparse.Namespace) -> int:
+    from evalharness.analysis.comparison import comparison_record
+    from evalharness.commands.output import print_json
+    from evalharness.report.compare import compare_runs, render_comparison
+    from evalharness.report.runs import ReportOptions, render_runs, try_write_page
+    from evalharness.training.comparing import BASE
+
+    compared = compare_runs([folder], BASE, common=False, verdicts=None, models=[])
+    if options.json:
+        print_json([comparison_record(row) for row in compared.rows])
+    else:
+        sys.stdout.write(render_runs([folder], "terminal", ReportOptions(baseline=BASE)))
+        sys.stdout.write(render_comparison(compared, "terminal"))
+    print(try_write_page(folder), file=sys.stderr)
+    print(f"{len(comparison.jobs)} trained models in {folder.parent / 'trained'}", file=sys.stderr)
+    return 0
 
 
 def train_sft(options: argparse.Namespace) -> int:

@@ -88,6 +88,8 @@ class Completion:
     error: str | None = None
     token_ids: tuple[int, ...] | None = None
     """EOS not included; for tests and training, not stored."""
+    end_id: int | None = None
+    """The end token that the model wrote; for training, not stored."""
 
 
 class Engine(Protocol):

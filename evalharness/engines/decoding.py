@@ -45,6 +45,8 @@ class Finished:
     """Without the end token."""
     finish: Literal["stop", "length", "error"]
     error: str | None = None
+    end_id: int | None = None
+    """The end token that the model wrote; None where something else ended the row."""
 
 
 class _Live:
@@ -68,10 +70,18 @@ class _Live:
         return self._uniforms.pop()
 
     def finished(
-        self, finish: Literal["stop", "length", "error"], error: str | None = None
+        self,
+        finish: Literal["stop", "length", "error"],
+        *,
+        error: str | None = None,
+        end_id: int | None = None,
     ) -> Finished:
         return Finished(
-            index=self.row.index, token_ids=tuple(self.token_ids), finish=finish, error=error
+            index=self.row.index,
+            token_ids=tuple(self.token_ids),
+            finish=finish,
+            error=error,
+            end_id=end_id,
         )
 
 
@@ -249,9 +259,9 @@ def _advance(
             f"the model's logits were NaN or infinite at token {len(state.token_ids) + 1}: the "
             "weights are broken or overflow this dtype (try --dtype float32)"
         )
-        return state.finished("error", message)
+        return state.finished("error", error=message)
     if token in end_ids:
-        return state.finished("stop")
+        return state.finished("stop", end_id=token)
     state.token_ids.append(token)
     if should_stop is not None and should_stop(state.row.index, state.token_ids):
         return state.finished("stop")

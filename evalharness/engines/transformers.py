@@ -64,11 +64,17 @@ class TransformersEngine:
         import transformers
 
         self.close()
-        device = _device(self.options.device)
-        dtype = _dtype(self.options.dtype, device)
+        device = choose_device(self.options.device)
+        dtype = choose_dtype(self.options.dtype, device)
         checkpoint = find_checkpoint(model)
         tokenizer = load_tokenizer(checkpoint, trust_remote_code=self.options.trust_remote_code)
-        loaded_model = self._load_model(checkpoint, dtype, device)
+        loaded_model = load_model(
+            checkpoint,
+            dtype=dtype,
+            device=device,
+            max_model_len=self.options.max_model_len,
+            trust_remote_code=self.options.trust_remote_code,
+        )
         context = context_length(model, loaded_model.config, self.options.max_model_len)
         end_ids = end_token_ids(checkpoint, tokenizer)
         self._loaded = _Loaded(
@@ -88,45 +94,6 @@ class TransformersEngine:
                 "end_token_ids": sorted(end_ids),
             },
         )
-
-    def _load_model(self, checkpoint: Checkpoint, dtype: str, device: str) -> Any:
-        import torch
-        from transformers import AutoConfig, AutoModelForCausalLM
-
-        trust = self.options.trust_remote_code
-        model: Any
-        info: dict[str, Any]
-        try:
-            config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=trust)
-            # A wrong --max-model-len is said before minutes of loading.
-            context_length(checkpoint.model, config, self.options.max_model_len)
-            with _no_progress_bars():
-                # Typed as the model alone; output_loading_info makes it a pair.
-                loaded: Any = AutoModelForCausalLM.from_pretrained(
-                    checkpoint.folder,
-                    config=config,
-                    dtype=getattr(torch, dtype),
-                    attn_implementation="sdpa",
-                    trust_remote_code=trust,
-                    local_files_only=True,
-                    output_loading_info=True,
-                )
-                model, info = loaded
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-            raise load_error(checkpoint.model, error) from error
-        if info["missing_keys"]:
-            first = sorted(info["missing_keys"])[0]
-            raise EngineError(
-                f"{checkpoint.model} lacks {len(info['missing_keys'])} of its weights, {first} "
-                "first: the checkpoint is incomplete, or its config.json is another model's"
-            )
-        try:
-            return model.to(device).eval()
-        except torch.OutOfMemoryError as error:
-            raise EngineError(
-                f"{checkpoint.model} doesn't fit on {device}: take a smaller --dtype or the vllm "
-                "engine with --tensor-parallel-size"
-            ) from error
 
     def prepare(self, prompt: Prompt) -> PreparedPrompt:
         """Render and tokenize one prompt with the loaded model's tokenizer."""
@@ -189,6 +156,57 @@ class TransformersEngine:
         return self._loaded
 
 
+def load_model(
+    checkpoint: Checkpoint,
+    *,
+    dtype: str,
+    device: str,
+    max_model_len: int | None = None,
+    trust_remote_code: bool = False,
+) -> Any:
+    """The model of a checkpoint on `device`, ready to be read, its weights in `dtype`.
+
+    Raises:
+        EngineError: it can't be loaded, lacks weights, or doesn't fit the memory.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    model: Any
+    info: dict[str, Any]
+    try:
+        config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=trust_remote_code)
+        # A wrong --max-model-len is said before minutes of loading.
+        context_length(checkpoint.model, config, max_model_len)
+        with _no_progress_bars():
+            # Typed as the model alone; output_loading_info makes it a pair.
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                checkpoint.folder,
+                config=config,
+                dtype=getattr(torch, dtype),
+                attn_implementation="sdpa",
+                trust_remote_code=trust_remote_code,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+            model, info = loaded
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise load_error(checkpoint.model, error) from error
+    if info["missing_keys"]:
+        first = sorted(info["missing_keys"])[0]
+        raise EngineError(
+            f"{checkpoint.model} lacks {len(info['missing_keys'])} of its weights, {first} "
+            "first: the checkpoint is incomplete, or its config.json is another model's"
+        )
+    try:
+        return model.to(device).eval()
+    except torch.OutOfMemoryError as error:
+        raise EngineError(
+            f"{checkpoint.model} doesn't fit on {device}: take a smaller --dtype or the vllm "
+            "engine with --tensor-parallel-size"
+        ) from error
+
+
 def _completion(
     request: Request, finished: Finished, tokenizer: PreTrainedTokenizerBase
 ) -> Completion:
@@ -204,10 +222,17 @@ def _completion(
         prompt_tokens=len(request.prompt.token_ids or ()),
         error=finished.error,
         token_ids=finished.token_ids,
+        end_id=finished.end_id,
     )
 
 
-def _device(named: str) -> str:
+def choose_device(named: str) -> str:
+    """`auto` is the GPU where torch sees one.
+
+    Raises:
+        InputError: no such device.
+        EngineError: torch sees no GPU.
+    """
     import torch
 
     if named == "auto":
@@ -221,7 +246,12 @@ def _device(named: str) -> str:
     return named
 
 
-def _dtype(named: str, device: str) -> str:
+def choose_dtype(named: str, device: str) -> str:
+    """`auto` is float32 on a CPU, bfloat16 on a GPU.
+
+    Raises:
+        InputError: no such dtype.
+    """
     if named == "auto":
         return "float32" if device == "cpu" else "bfloat16"
     if named not in _DTYPES:

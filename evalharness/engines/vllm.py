@@ -257,11 +257,11 @@ def _completion(request: Request, output: Any, loaded: _Loaded) -> Completion:
     token_ids = tuple(answer.token_ids)
     stop_reason = answer.stop_reason if isinstance(answer.stop_reason, str) else None
     text = answer.text
-    error = None
+    error = end_id = None
     finish = answer.finish_reason
     if finish == "stop" and stop_reason is None:
         if token_ids and token_ids[-1] in loaded.end_ids:
-            token_ids = token_ids[:-1]
+            token_ids, end_id = token_ids[:-1], token_ids[-1]
         if request.keep_stop:
             # include_stop_str_in_output writes an end token that isn't special into the text too.
             text = decode_text(loaded.tokenizer, token_ids)
@@ -277,6 +277,7 @@ def _completion(request: Request, output: Any, loaded: _Loaded) -> Completion:
         prompt_tokens=len(request.prompt.token_ids or ()),
         error=error,
         token_ids=token_ids,
+        end_id=end_id,
     )
 
 

@@ -26,8 +26,8 @@ _VARIANCE_FLOOR = 1e-8
 class AdvantagesAndReturns(NamedTuple):
     """What an actor and its critic learn from."""
 
-    advantages_BT: torch.Tensor  # noqa: N815 - the shape suffix of the conventions
-    returns_BT: torch.Tensor  # noqa: N815 - the same
+    advantages_BT: torch.Tensor
+    returns_BT: torch.Tensor
     """The critic's targets: advantage plus value; 0 at padding."""
 
 

@@ -35,8 +35,8 @@ class Example(NamedTuple):
 class Batch:
     """Rows of prompt and completion, padded on the right."""
 
-    input_ids_BT: torch.Tensor  # noqa: N815 - the shape suffix of the conventions
-    loss_mask_BT: torch.Tensor  # noqa: N815 - the same
+    input_ids_BT: torch.Tensor
+    loss_mask_BT: torch.Tensor
     """True at the tokens whose prediction is trained: the completion with its EOS."""
     num_tokens: int
     """Prompt and completion, padding not counted."""

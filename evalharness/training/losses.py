@@ -24,8 +24,8 @@ KLEstimator = Literal["k1", "k3"]
 class SurrogateLoss(NamedTuple):
     """The policy loss of each token."""
 
-    loss_BT: torch.Tensor  # noqa: N815 - the shape suffix of the conventions
-    is_clipped_BT: torch.Tensor  # noqa: N815 - the same
+    loss_BT: torch.Tensor
+    is_clipped_BT: torch.Tensor
     """True where the clip has taken the gradient away."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd
@@ -296,11 +296,13 @@ def practice_problems(
     return tuple(problems.values())
 
 
-def training_problems(seed: int, *, held_out: Container[ProblemKey]) -> Iterator[PracticeProblem]:
+def training_problems(
+    seed: int, *, held_out: Container[ProblemKey], kinds: Sequence[str] = KINDS
+) -> Iterator[PracticeProblem]:
     """Problems without end, kinds in equal shares, none whose key is held out."""
     rng = random.Random(seed)
     while True:
-        problem = make_problem(rng.choice(KINDS), rng)
+        problem = make_problem(rng.choice(kinds), rng)
         if problem.key not in held_out:
             yield problem
 

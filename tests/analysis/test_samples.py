@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalharness.analysis.samples import (
+    MOST_SAMPLES,
     NO_ANSWER,
     equal_text_groups,
     g_pass_at_k,
+    maj_at_each,
     maj_at_k,
     mean_g_pass_at_k,
     pass_at_k,
@@ -122,6 +124,24 @@ def test_a_vote_of_sixty_four_samples_is_exact_and_between_0_and_1() -> None:
     groups = (np.arange(64) >= 36).astype(int)
     value = maj_at_k(groups, groups == 0, np.zeros(64, int), 29)[0]
     assert value == pytest.approx(float(hypergeom(64, 36, 29).sf(14)))
+
+
+def test_votes_of_several_sizes_are_those_of_each_size_alone() -> None:
+    rng = np.random.default_rng(0)
+    groups, problems = rng.integers(NO_ANSWER, 6, 5 * 12), np.repeat(np.arange(5), 12)
+    correct = (groups == 0) | (
+        (groups == 1) & (rng.random(60) < 0.5)
+    )  # group 1 is judged unequally
+    sizes = (1, 2, 5, 12)
+    expected = [maj_at_k(groups, correct, problems, size) for size in sizes]
+    assert maj_at_each(groups, correct, problems, sizes) == pytest.approx(np.array(expected))
+
+
+def test_a_vote_over_more_samples_than_a_number_can_count_is_refused() -> None:
+    # C(1001, 500) is about 2.7e300; the limit leaves room for its products with other counts
+    votes = np.zeros(MOST_SAMPLES + 1, int)
+    with pytest.raises(InputError, match="the votes of 1001 samples"):
+        maj_at_k(votes, votes == 0, votes, 2)
 
 
 def test_more_samples_than_there_are_is_refused() -> None:

@@ -1,0 +1,142 @@
+"""The problems that a model is trained on, and the check that it isn't evaluated on them."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from evalharness.benchmarks import load_benchmark
+from evalharness.errors import InputError
+from evalharness.records import Problem
+from evalharness.training.practice import KINDS, PracticeProblem, ProblemKey, training_problems
+from evalharness.training.practice import practice_problems as shipped_practice
+
+PRACTICE = "practice"
+_NUM_PRACTICE = 4000
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemSet:
+    """What a run trains on."""
+
+    name: str
+    problems: tuple[Problem, ...]
+    fingerprint: str
+    """Over texts and golds, in order."""
+
+    def draw(self, number: int, *, seed: int, step: int) -> list[int]:
+        """Row numbers of the problems of a step.
+
+        Epoch after epoch in an order that `seed` and the epoch give, so that a step's problems
+        don't depend on how many steps were taken in this process. `step` counts from 0.
+        """
+        size = len(self.problems)
+        wanted = range(step * number, (step + 1) * number)
+        orders = {
+            epoch: random.Random(f"{seed}/{epoch}").sample(range(size), size)
+            for epoch in {place // size for place in wanted}
+        }
+        return [orders[place // size][place % size] for place in wanted]
+
+
+def load_problems(
+    source: str,
+    *,
+    kinds: Sequence[str] = (),
+    problem_column: str | None = None,
+    gold_column: str | None = None,
+    seed: int = 0,
+) -> ProblemSet:
+    """Training problems: `practice`, or whatever `--benchmark` takes (a name, a file, a hub id).
+
+    `practice` means fresh problems from the generators of the practice benchmark, none of which
+    is in it; `kinds` restricts them.
+
+    Raises:
+        InputError: an unknown source, or `kinds` with a source that has none.
+        DataError: the data can't be had or isn't what its definition says.
+    """
+    if source == PRACTICE:
+        problems = _practice(kinds, seed)
+    elif kinds:
+        raise InputError(f"kinds are for the practice problems: {source} has none")
+    else:
+        loaded = load_benchmark(source, problem_column=problem_column, gold_column=gold_column)
+        problems = tuple(problem for problem in loaded.problems if problem.golds)
+        if not problems:
+            raise InputError(f"{source} has no problem with a gold: nothing can be rewarded")
+    return ProblemSet(name=source, problems=problems, fingerprint=_fingerprint(problems))
+
+
+def check_contamination(
+    training: Iterable[Problem], evaluated: Iterable[Problem], *, allowed: bool = False
+) -> list[str]:
+    """Refuse to train on a problem that an evaluated benchmark holds.
+
+    Texts are compared without case, white space, dollar signs and the full stop at the end.
+    Returns one line a match where `allowed`.
+
+    Raises:
+        InputError: there are matches and they aren't allowed; names the first.
+    """
+    by_text: dict[str, Problem] = {}
+    for problem in training:
+        by_text.setdefault(_bare(problem.text), problem)
+    matches = [
+        (problem, by_text[bare])
+        for problem in evaluated
+        if (bare := _bare(problem.text)) in by_text
+    ]
+    lines = [f"{held.problem_id} is {trained.problem_id}" for held, trained in matches]
+    if lines and not allowed:
+        more = f" and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+        raise InputError(
+            f"{len(lines)} training problems are in an evaluated benchmark: "
+            f"{'; '.join(lines[:_SHOWN])}{more}. Train on others, evaluate on others, or say "
+            "--allow-contamination and don't quote the score"
+        )
+    return lines
+
+
+def practice_held_out() -> set[ProblemKey]:
+    """The problems of the practice benchmark."""
+    return {problem.key for problem in shipped_practice()}
+
+
+def _practice(kinds: Sequence[str], seed: int) -> tuple[Problem, ...]:
+    for kind in kinds:
+        if kind not in KINDS:
+            raise InputError(
+                f'no kind of practice problem "{kind}": choose from {", ".join(KINDS)}'
+            )
+    found: dict[str, PracticeProblem] = {}
+    stream = training_problems(seed, held_out=practice_held_out(), kinds=tuple(kinds) or KINDS)
+    # Few kinds have few problems: a stream of them repeats itself.
+    for problem, _ in zip(stream, range(4 * _NUM_PRACTICE), strict=False):
+        found.setdefault(problem.text, problem)
+        if len(found) == _NUM_PRACTICE:
+            break
+    return tuple(
+        Problem(
+            benchmark="practice-training",
+            problem_id=f"practice-training/{number}",
+            text=problem.text,
+            golds=(problem.gold,),
+        )
+        for number, problem in enumerate(found.values())
+    )
+
+
+def _bare(text: str) -> str:
+    return re.sub(r"[\s$]+", "", text).casefold().rstrip(".?!:")
+
+
+def _fingerprint(problems: Sequence[Problem]) -> str:
+    digest = hashlib.sha256()
+    for problem in problems:
+        digest.update("\x1f".join((problem.text, *problem.golds)).encode() + b"\x1e")
+    return digest.hexdigest()

@@ -1,0 +1,125 @@
+"""Checkpoints of a run: whole or not there, loadable by every engine, and enough to go on from."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalharness.errors import TrainingError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from evalharness.training.learner import Learner
+
+STATE = "trainer_state.pt"
+"""Optimizers and the networks beside the policy; goes when the next checkpoint is whole."""
+_NAME = re.compile(r"checkpoint-(\d+)")
+
+
+def checkpoint_folder(output: Path, step: int) -> Path:
+    """Where the checkpoint of a step is."""
+    return output / f"checkpoint-{step:06d}"
+
+
+def checkpoints(output: Path) -> dict[int, Path]:
+    """All whole checkpoints by step, in order."""
+    found = {
+        int(match[1]): path
+        for path in output.glob("checkpoint-*")
+        if (match := _NAME.fullmatch(path.name)) and path.is_dir()
+    }
+    return dict(sorted(found.items()))
+
+
+@contextmanager
+def whole_folder(output: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `output` when the block ends well, and is removed if not."""
+    folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    try:
+        yield folder
+        for path in (folder, *folder.iterdir()):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        folder.rename(output)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+
+
+def save_checkpoint(
+    output: Path,
+    step: int,
+    learner: Learner,
+    tokenizer: PreTrainedTokenizerBase,
+    record: dict[str, Any],
+    *,
+    keep_older: bool,
+) -> Path:
+    """Save the policy with its tokenizer and all that continuing needs; then let older ones go.
+
+    Raises:
+        TrainingError: it can't be written; older checkpoints are untouched.
+    """
+    import torch
+
+    folder = checkpoint_folder(output, step)
+    try:
+        with whole_folder(folder) as unfinished:
+            learner.policy.module.save_pretrained(unfinished)
+            tokenizer.save_pretrained(unfinished)
+            text = json.dumps(record, indent=1) + "\n"
+            (unfinished / "training.json").write_text(text, encoding="utf-8")
+            torch.save(_state(learner), unfinished / STATE)
+    except OSError as error:
+        raise TrainingError(
+            f"{folder} can't be written: {error}. Older checkpoints are intact; make room and "
+            "repeat the command to go on"
+        ) from error
+    for older, path in checkpoints(output).items():
+        if older < step and keep_older:
+            (path / STATE).unlink(missing_ok=True)
+        elif older < step:
+            shutil.rmtree(path)
+    return folder
+
+
+def load_state(folder: Path, learner: Learner) -> None:
+    """Put the optimizers and the networks beside the policy back to where `folder` was saved.
+
+    Raises:
+        TrainingError: the folder has no state, or that of another algorithm.
+    """
+    import torch
+
+    path = folder / STATE
+    try:
+        state = torch.load(path, weights_only=True, map_location=learner.device)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise TrainingError(
+            f"{path} can't be read: {error}; start again in another --out, from this checkpoint "
+            "with --model if its weights are whole"
+        ) from error
+    networks = learner.networks()
+    if state.keys() != networks.keys():
+        raise TrainingError(f"{path} is the state of another algorithm: name another --out")
+    for name, network in networks.items():
+        if name != "policy":
+            network.module.load_state_dict(state[name]["module"])
+        network.optimizer.load_state_dict(state[name]["optimizer"])
+
+
+def _state(learner: Learner) -> dict[str, Any]:
+    return {
+        name: {
+            # The policy's weights are in model.safetensors.
+            "module": {} if name == "policy" else network.module.state_dict(),
+            "optimizer": network.optimizer.state_dict(),
+        }
+        for name, network in learner.networks().items()
+    }

@@ -1,0 +1,74 @@
+"""Log-probabilities of completions: every token, no padding, whatever the batch."""
+
+import math
+
+import pytest
+
+from evalharness.training.forward import (
+    TokenRow,
+    make_token_batch,
+    micro_batches,
+    score_tokens,
+)
+from evalharness.training.tokenizer import byte_tokenizer
+from evalharness.training.toy import ToyModel, make_toy_model
+
+torch = pytest.importorskip("torch", reason="needs the extra [local]")
+
+MICRO = ToyModel(
+    hidden_size=32, intermediate_size=64, num_layers=1, num_heads=1, num_kv_heads=1, head_size=32
+)
+ROWS = [
+    TokenRow([5, 6], [7, 257]),
+    TokenRow([8], [9, 10, 11, 257]),
+    TokenRow([1, 2, 3, 4], [20]),
+]
+
+
+def _model(seed: int = 1):
+    model = make_toy_model(MICRO, byte_tokenizer(max_length=512), seed=seed)
+    with torch.no_grad():  # far from uniform, so that a wrong place shows
+        for parameter in model.parameters():
+            parameter.mul_(4)
+    return model
+
+
+def test_logprobs_are_those_of_each_row_alone() -> None:
+    model = _model()
+    scores = score_tokens(model, make_token_batch(ROWS))
+    assert scores.logprobs_BT.shape == (3, 4)
+    for row, found_T in zip(ROWS, scores.logprobs_BT, strict=True):
+        ids = [*row.prompt_ids, *row.completion_ids]
+        logprobs_LV = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        start = len(row.prompt_ids)
+        expected = [logprobs_LV[start + t - 1, token] for t, token in enumerate(row.completion_ids)]
+        torch.testing.assert_close(found_T[: len(expected)], torch.stack(expected))
+        assert found_T[len(expected) :].tolist() == [0.0] * (4 - len(expected))
+
+
+def test_temperature_divides_the_logits() -> None:
+    model = _model()
+    row = ROWS[0]
+    cool = score_tokens(model, make_token_batch([row]), temperature=0.5)
+    logits_V = model(torch.tensor([[5, 6]])).logits[0, -1]
+    expected = (logits_V / 0.5).log_softmax(-1)[7]
+    torch.testing.assert_close(cool.logprobs_BT[0, 0], expected)
+
+
+def test_entropy_of_a_uniform_model_is_the_log_of_the_vocabulary() -> None:
+    model = make_toy_model(MICRO, byte_tokenizer(max_length=512), seed=1)
+    with torch.no_grad():
+        model.lm_head.weight.zero_()
+    scores = score_tokens(model, make_token_batch(ROWS))
+    # 288 tokens with equal logits: ln 288; the padding of the first row counts 0.
+    assert scores.entropy_BT[1].tolist() == pytest.approx([math.log(288)] * 4)
+    assert scores.entropy_BT[0].tolist() == pytest.approx([math.log(288)] * 2 + [0, 0])
+    assert not scores.entropy_BT.requires_grad
+
+
+def test_micro_batches_hold_every_row_once_within_the_budget_longest_first() -> None:
+    rows = [TokenRow([0] * length, [1]) for length in (9, 3, 4, 29, 9)]
+    groups = micro_batches(rows, max_tokens=20)
+    # Lengths with the completion: 10, 4, 5, 30, 10. 30 alone is over the budget; 2 x 10 fills it;
+    # 5 and 4 cost 2 x 5.
+    assert groups == [[3], [0, 4], [2, 1]]

@@ -1,0 +1,283 @@
+"""A run from start to end: what it writes, how it goes on, what it refuses."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from evalharness.errors import InputError, TrainingError
+from evalharness.training import trainer as trainer_module
+from evalharness.training.algorithms import algorithm
+from evalharness.training.config import RLConfig
+from evalharness.training.state import STATE, checkpoints
+from evalharness.training.tokenizer import byte_tokenizer
+from evalharness.training.toy import ToyModel, make_toy_model
+from evalharness.training.trainer import StepMetrics, train
+
+torch = pytest.importorskip("torch", reason="needs the extra [local]")
+
+MICRO = ToyModel(
+    hidden_size=32,
+    intermediate_size=64,
+    num_layers=1,
+    num_heads=1,
+    num_kv_heads=1,
+    head_size=32,
+    context_length=128,
+)
+
+
+@pytest.fixture(scope="module")
+def parrot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    r"""A model that ends soon and answers `\boxed{0}` or `\boxed{1}` about as often."""
+    folder = tmp_path_factory.mktemp("models") / "parrot"
+    tokenizer = byte_tokenizer(max_length=128)
+    model = make_toy_model(MICRO, tokenizer, seed=0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    rows = [
+        [*tokenizer(f"{a}?\\boxed{{{digit}}}")["input_ids"], tokenizer.eos_token_id]
+        for a in "abcd"
+        for digit in (0, 1)
+    ]
+    ids_BT = torch.tensor(rows)
+    for _ in range(120):
+        logits_BTV = model(ids_BT[:, :-1]).logits
+        loss = torch.nn.functional.cross_entropy(logits_BTV.flatten(0, 1), ids_BT[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    model.save_pretrained(folder)
+    byte_tokenizer(max_length=128).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def problems(tmp_path: Path) -> Path:
+    path = tmp_path / "coins.jsonl"
+    rows = [{"problem": f"{letter}?", "gold": "1"} for letter in "abcd"]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def _config(output: Path, model: Path, problems: Path, **changes: object) -> RLConfig:
+    config = RLConfig(
+        output=output,
+        model=str(model),
+        algorithm=algorithm("dr_grpo"),
+        problems=str(problems),
+        num_steps=6,
+        problems_per_step=4,
+        group_size=4,
+        max_tokens=12,
+        learning_rate=3e-3,
+        save_every=2,
+    )
+    return replace(config, **changes)
+
+
+def _losses(folder: Path) -> list[dict[str, object]]:
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    return [
+        {name: value for name, value in row.items() if not name.startswith("seconds")}
+        for row in rows
+    ]
+
+
+def _weights(folder: Path) -> bytes:
+    return (folder / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["grpo", "ppo", "prime", "rloo"])
+def test_an_interrupted_run_goes_on_to_the_same_losses_and_weights_bit_for_bit(
+    tmp_path: Path, parrot: Path, problems: Path, name: str
+) -> None:
+    method = algorithm(name, kl_coefficient=0.01)
+    whole = train(_config(tmp_path / "whole", parrot, problems, algorithm=method))
+    # Stopped by an exception after step 5: the checkpoint of step 4 is the last.
+    interrupted = _config(tmp_path / "parts", parrot, problems, algorithm=method)
+
+    def stop(metrics: StepMetrics) -> None:
+        if metrics.step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(interrupted, progress=stop)
+    assert list(checkpoints(interrupted.output)) == [4]
+    assert len(_losses(interrupted.output)) == 5
+    notes: list[str] = []
+    parts = train(interrupted, note=notes.append)
+    assert notes == [f"going on after step 4 of {interrupted.output}"]
+    assert parts.num_steps == 2
+    assert _losses(tmp_path / "parts") == _losses(tmp_path / "whole")
+    assert _weights(parts.checkpoint) == _weights(whole.checkpoint)
+
+
+def test_reward_rises_and_the_checkpoint_runs_in_the_harness(
+    tmp_path: Path, parrot: Path, problems: Path
+) -> None:
+    config = _config(
+        tmp_path / "run",
+        parrot,
+        problems,
+        num_steps=30,
+        evaluate_every=30,
+        evaluate_on=(str(problems),),
+        allow_contamination=True,
+        save_every=30,
+    )
+    notes: list[str] = []
+    train(config, note=notes.append)
+    rows = _losses(config.output)
+    # Half of the answers are right at first.
+    assert 0.1 < sum(float(str(row["reward"])) for row in rows[:5]) / 5 < 0.75
+    assert float(str(rows[-1]["reward"])) > 0.9
+    assert rows[-1]["evaluation"]["coins"]["accuracy"] == 1.0  # type: ignore[index]
+    assert notes[0] == "contamination: coins/0 is coins/0"
+
+
+def test_training_on_an_evaluated_problem_is_refused(
+    tmp_path: Path, parrot: Path, problems: Path
+) -> None:
+    config = _config(tmp_path / "run", parrot, problems, evaluate_on=(str(problems),))
+    with pytest.raises(InputError, match="4 training problems are in an evaluated benchmark"):
+        train(config)
+    assert not config.output.exists()
+
+
+def test_the_inference_batch_does_not_change_what_is_learned(
+    tmp_path: Path, parrot: Path, problems: Path
+) -> None:
+    one = _config(tmp_path / "one", parrot, problems, num_steps=2)
+    many = replace(one, output=tmp_path / "many", preemptive_sampling=False, micro_batch_rows=3)
+    train(one)
+    train(many)
+    rewards = [[row["reward"] for row in _losses(each.output)] for each in (one, many)]
+    assert rewards[0] == rewards[1]
+
+
+def test_changed_settings_are_refused_with_what_changed(
+    tmp_path: Path, parrot: Path, problems: Path
+) -> None:
+    config = _config(tmp_path / "run", parrot, problems, num_steps=1)
+    train(config)
+    with pytest.raises(InputError, match=r"holds another run(?s:.*)learning_rate: 0.003 -> 0.1"):
+        train(replace(config, learning_rate=0.1))
+    # More steps are no other run.
+    assert train(replace(config, num_steps=2)).num_steps == 1
+    # A run that is done stays as it is.
+    assert train(replace(config, num_steps=2)).num_steps == 0
+
+
+def test_an_interrupted_save_leaves_the_last_good_checkpoint(
+    tmp_path: Path, parrot: Path, problems: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = _config(tmp_path / "run", parrot, problems)
+    saves = []
+    real_save = torch.save
+
+    def full_disk(*args: object, **more: object) -> None:
+        saves.append(1)
+        if len(saves) == 2:
+            raise OSError(28, "No space left on device")
+        real_save(*args, **more)
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(
+        TrainingError, match="No space left on device.*Older checkpoints are intact"
+    ):
+        train(config)
+    assert list(checkpoints(config.output)) == [2]
+    assert sorted(path.name for path in config.output.iterdir()) == [
+        "checkpoint-000002",
+        "metrics.jsonl",
+        "training.json",
+    ]
+    monkeypatch.undo()
+    assert train(config).num_steps == 4
+
+
+def test_a_reward_that_never_varies_is_called_off(tmp_path: Path, parrot: Path) -> None:
+    path = tmp_path / "hard.jsonl"
+    path.write_text('{"problem": "a?", "gold": "7"}\n', encoding="utf-8")
+    config = _config(tmp_path / "run", parrot, path, num_steps=20)
+    with pytest.raises(
+        TrainingError, match=r"in 10 steps all completions of every .*\(in the last"
+    ):
+        train(config)
+    assert list(checkpoints(config.output))
+
+
+def test_a_cap_that_truncates_everything_is_called_off(
+    tmp_path: Path, parrot: Path, problems: Path
+) -> None:
+    config = _config(tmp_path / "run", parrot, problems, max_tokens=3, num_steps=20)
+    with pytest.raises(TrainingError, match="every completion of 10 steps was cut at max_tokens 3"):
+        train(config)
+
+
+def test_a_tokenizer_without_eos_is_refused(tmp_path: Path, parrot: Path, problems: Path) -> None:
+    import shutil
+
+    endless = tmp_path / "endless"
+    shutil.copytree(parrot, endless)
+    for name, key in (
+        ("tokenizer_config.json", "eos_token"),
+        ("generation_config.json", "eos_token_id"),
+    ):
+        table = json.loads((endless / name).read_text(encoding="utf-8"))
+        table.pop(key, None)
+        (endless / name).write_text(json.dumps(table), encoding="utf-8")
+    with pytest.raises(InputError, match="has no EOS token, so a completion never ends"):
+        train(_config(tmp_path / "run", endless, problems))
+
+
+def test_a_prompt_that_leaves_no_room_is_refused(
+    tmp_path: Path, parrot: Path, problems: Path
+) -> None:
+    config = _config(tmp_path / "run", parrot, problems, max_tokens=127)
+    with pytest.raises(InputError, match="a prompt of 2 tokens and max_tokens 127 don't fit"):
+        train(config)
+
+
+def test_older_checkpoints_are_kept_for_a_series_when_asked(
+    tmp_path: Path, parrot: Path, problems: Path
+) -> None:
+    config = _config(tmp_path / "run", parrot, problems, keep_checkpoints="all")
+    train(config)
+    assert list(checkpoints(config.output)) == [2, 4, 6]
+    # Only the last can be continued: the others are weights to evaluate.
+    assert [(path / STATE).exists() for path in checkpoints(config.output).values()] == [
+        False,
+        False,
+        True,
+    ]
+
+
+def test_a_folder_with_something_else_in_it_is_refused(
+    tmp_path: Path, parrot: Path, problems: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("", encoding="utf-8")
+    with pytest.raises(InputError, match="isn't empty and holds no run: name another --out"):
+        train(_config(tmp_path / "run", parrot, problems))
+
+
+def test_metrics_count_what_the_rollouts_say() -> None:
+    from evalharness.training.forward import TokenRow
+    from evalharness.training.learner import UpdateMetrics
+    from evalharness.training.rollout import Rollout
+
+    problem = trainer_module.Problem(benchmark="b", problem_id="b/0", text="?", golds=("1",))
+
+    def rollout(num_tokens: int, reward: float, is_truncated: bool = False) -> Rollout:
+        row = TokenRow([1], list(range(num_tokens)))
+        return Rollout(problem=problem, row=row, text="", is_truncated=is_truncated, reward=reward)
+
+    rollouts = [rollout(4, 1.0), rollout(8, 0.0), rollout(12, 0.0, True), rollout(16, 0.0)]
+    clock = trainer_module._Clock()
+    found = trainer_module._step_metrics(1, rollouts, UpdateMetrics(), clock, 2)
+    assert (found.reward, found.tokens, found.truncated) == (0.25, 10.0, 0.25)
+    assert (found.tokens_correct, found.tokens_incorrect) == (4.0, 12.0)
+    assert found.uniform_groups == 0.5  # the second group: both wrong
