@@ -70,7 +70,7 @@ def leave_one_out_advantages(rewards_PG: torch.Tensor) -> torch.Tensor:
     Raises:
         InputError: a group of one has no others.
 
-    Source: RLOO (Kool et al. 2019; Ahmadian et al., arXiv 2402.14740, section 2.2).
+    Source: RLOO (Kool et al. 2019; Ahmadian et al., arXiv 2402.14740).
     """
     import torch
 
@@ -188,6 +188,19 @@ def rewards_at_end(rewards_B: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tens
     rewards_BT = torch.zeros(mask_BT.shape, dtype=rewards_B.dtype, device=rewards_B.device)
     rewards_BT[torch.arange(len(rewards_B), device=rewards_B.device), lengths_B - 1] = rewards_B
     return rewards_BT
+
+
+def penalised_rewards(
+    rewards_B: torch.Tensor, kl_BT: torch.Tensor, mask_BT: torch.Tensor, *, coefficient: float
+) -> torch.Tensor:
+    """Each row's reward less `coefficient` times the sum of its tokens' KL, shape (B,).
+
+    For methods with one advantage a row; with a critic subtract the KL from the token rewards.
+
+    Source: RLOO (arXiv 2402.14740), where the penalty belongs to the one action that a completion
+    is; TRL 1.16, trl/trainer/rloo_trainer.py does the same with k1.
+    """
+    return rewards_B - coefficient * kl_BT.masked_fill(~mask_BT, 0.0).sum(dim=1)
 
 
 def gradient_filter(

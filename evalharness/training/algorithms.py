@@ -18,6 +18,7 @@ from evalharness.training.advantages import (
     gradient_filter,
     group_advantages,
     leave_one_out_advantages,
+    penalised_rewards,
     rewards_at_end,
     whiten,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "implicit_token_rewards",
     "kl_estimate",
     "leave_one_out_advantages",
+    "penalised_rewards",
     "prime_advantages",
     "prm_loss",
     "rewards_at_end",

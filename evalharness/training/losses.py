@@ -60,7 +60,7 @@ def row_weights(
         InputError: an unknown normalisation, or a count that is not positive.
 
     Source: GRPO, arXiv 2402.03300 eq. 3; Dr. GRPO, arXiv 2503.20783 section 3.2, whose code divides
-    by the generation budget; DAPO, arXiv 2503.14476 eq. 8; RLOO, arXiv 2402.14740 eq. 7.
+    by the generation budget; DAPO, arXiv 2503.14476 eq. 8; RLOO, arXiv 2402.14740.
     """
     import torch
 
@@ -142,7 +142,9 @@ def kl_estimate(
         InputError: an unknown estimator.
 
     Source: J. Schulman, "Approximating KL divergence", 2020; k3 in the loss is GRPO's (arXiv
-    2402.03300, eq. 4), k1 in the reward RLOO's and PPO's (arXiv 1909.08593, eq. 2).
+    2402.03300, eq. 4), k1 in the reward RLOO's and PPO's (arXiv 1909.08593, eq. 2). TRL 1.16
+    multiplies k3 in the loss by the ratio unless `use_bias_correction_kl` is off, which changes its
+    gradient on-policy too; here it is as in the paper.
     """
     import torch
 

@@ -47,8 +47,9 @@ def implicit_token_rewards(
 ) -> torch.Tensor:
     """The process reward of each token: beta (log pi_prm - log pi_ref), 0 at padding, detached.
 
-    Source: PRIME, arXiv 2502.01456, eq. 3. The code leaves a completion's last token out; the sum
-    that the PRM learns from (`prm_loss`) includes it, so here the rewards do too.
+    Source: PRIME, arXiv 2502.01456, implicit process rewards. The code leaves a completion's last
+    token out; the sum that the PRM learns from (`prm_loss`) includes it, so here the rewards do
+    too.
     """
     rewards_BT = beta * (prm_logprobs_BT - reference_logprobs_BT)
     return rewards_BT.detach().masked_fill(~mask_BT, 0.0)
@@ -78,7 +79,8 @@ def prm_loss(
     Raises:
         InputError: an outcome that is no probability.
 
-    Source: PRIME, arXiv 2502.01456, eq. 5; beta 0.05 in its code.
+    Source: PRIME, arXiv 2502.01456, the cross-entropy loss of the implicit PRM; beta 0.05 in its
+    code.
     """
     import torch
 
@@ -112,10 +114,10 @@ def prime_advantages(
     Raises:
         InputError: rows that are no whole groups, a group of one, or fewer than two tokens.
 
-    Source: PRIME, arXiv 2502.01456, eq. 6 with gamma = 1. The whitening is the code's
-    (prime_core_algos.py): its README says that advantages are not whitened. The code's process
-    baseline isn't the paper's: it multiplies a token's reward by G/(G-1) and subtracts the sum of
-    all G row means over G-1, which adds (q_it - m_i)/(G-1) to the paper's term; ours is the
+    Source: PRIME, arXiv 2502.01456, the advantage with RLOO, at gamma = 1. The whitening is the
+    code's (prime_core_algos.py): its README says that advantages are not whitened. The code's
+    process baseline isn't the paper's: it multiplies a token's reward by G/(G-1) and subtracts the
+    sum of all G row means over G-1, which adds (q_it - m_i)/(G-1) to the paper's term; ours is the
     paper's.
     """
     num_rows = len(outcomes_B)

@@ -1,0 +1,227 @@
+"""TRL as a backend: what it is told, what it can't do, and real runs on the CPU."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evalharness.engines.checkpoints import find_checkpoint, load_tokenizer
+from evalharness.errors import InputError
+from evalharness.paths import tiny_checkpoint
+from evalharness.records import Message, Problem, Prompt
+from evalharness.templates import load_template
+from evalharness.training.algorithms import algorithm
+from evalharness.training.batches import make_batch, make_example, summed_loss
+from evalharness.training.practice import practice_problems
+from evalharness.training.tokenizer import byte_tokenizer
+from evalharness.training.trl_backend import (
+    TRLSettings,
+    make_trl_reward,
+    sft_arguments,
+    train_sft_with_trl,
+    train_with_trl,
+    trl_arguments,
+    trl_prompt,
+)
+
+torch = pytest.importorskip("torch", reason="needs the extra [local]")
+transformers = pytest.importorskip("transformers", reason="needs the extra [local]")
+pytest.importorskip("trl", reason="needs the extra [train]")
+
+PROBLEMS = [
+    Problem(
+        benchmark="practice-training",
+        problem_id=f"practice-training/{number}",
+        text=row.text,
+        golds=(row.gold,),
+    )
+    for number, row in enumerate(practice_problems())
+]
+EOS, PADDING = 257, 258
+
+
+def _settings(folder: Path, **changes: Any) -> TRLSettings:
+    settings = TRLSettings(
+        output=folder,
+        model=str(tiny_checkpoint()),
+        num_steps=2,
+        problems_per_step=4,
+        group_size=4,
+        max_tokens=48,
+        rows_per_device=8,
+        learning_rate=1e-4,
+    )
+    return replace(settings, **changes)
+
+
+def _weights(folder: Path) -> dict[str, torch.Tensor]:
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
+    return dict(model.named_parameters())
+
+
+def _metrics(folder: Path) -> list[dict[str, Any]]:
+    lines = (folder / "metrics.jsonl").read_text("utf-8").splitlines()
+    return [row for row in map(json.loads, lines) if "loss" in row]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["grpo", "dr_grpo", "rloo"])
+def test_two_steps_move_the_weights_and_leave_a_checkpoint(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # One of the harder kinds: some of its samples at temperature 1 are right and some are wrong.
+    problems = [PROBLEMS[i] for i, row in enumerate(practice_problems()) if row.kind == "order"]
+    final = train_with_trl(algorithm(name), _settings(tmp_path), problems, load_template("no"))
+    assert capfd.readouterr().out == ""
+    metrics = _metrics(tmp_path)
+    assert [row["step"] for row in metrics] == [1, 2]
+    assert any(0 < row["reward"] < 1 for row in metrics)
+    before, after = _weights(tiny_checkpoint()), _weights(final)
+    moved = max((after[key] - weight).abs().max().item() for key, weight in before.items())
+    # Adam's first steps are of the size of the learning rate, 1e-4 each.
+    assert 5e-5 < moved < 3e-4
+    tokenizer = load_tokenizer(find_checkpoint(str(final)), trust_remote_code=False)
+    assert tokenizer("½")["input_ids"] == [0xC2, 0xBD]
+    assert tokenizer.eos_token_id == EOS
+
+
+@pytest.mark.slow
+def test_supervised_steps_have_our_own_loss(tmp_path: Path) -> None:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_checkpoint())
+    rows = [make_example(tokenizer, "{{problem}}", row) for row in practice_problems()[:8]]
+    model = transformers.AutoModelForCausalLM.from_pretrained(tiny_checkpoint(), dtype="float32")
+    batch = make_batch(rows, PADDING)
+    with torch.no_grad():
+        expected = (summed_loss(model, batch) / batch.num_counted).item()
+    final = train_sft_with_trl(_settings(tmp_path, problems_per_step=8, rows_per_device=4), rows)
+    first, second = _metrics(tmp_path)
+    # TRL logs it rounded.
+    assert first["loss"] == pytest.approx(expected, rel=1e-3)
+    assert second["loss"] < first["loss"]
+    assert _weights(final).keys() == _weights(tiny_checkpoint()).keys()
+
+
+def test_grpo_and_dr_grpo_are_spelled_out(tmp_path: Path) -> None:
+    settings = _settings(tmp_path)
+    chosen = ("loss_type", "scale_rewards", "beta", "epsilon", "epsilon_high")
+    expected = {
+        "grpo": ("grpo", "group", 0.0, 0.2, 0.2),
+        "dr_grpo": ("dr_grpo", "none", 0.0, 0.2, 0.2),
+        "dapo": ("dapo", "group", 0.0, 0.2, 0.28),
+        "grpo_no_std": ("grpo", "none", 0.0, 0.2, 0.2),
+        "grpo_no_length": ("dr_grpo", "group", 0.0, 0.2, 0.2),
+    }
+    for name, values in expected.items():
+        kind, arguments = trl_arguments(algorithm(name), settings)
+        assert (kind, *(arguments[key] for key in chosen)) == ("grpo", *values)
+        assert arguments["mask_truncated_completions"] is False
+        assert arguments["use_bias_correction_kl"] is False
+    kind, arguments = trl_arguments(algorithm("rloo"), settings)
+    assert (kind, arguments["beta"], arguments["normalize_advantages"]) == ("rloo", 0.0, False)
+    assert sft_arguments(settings)["completion_only_loss"] is True
+
+
+@pytest.mark.parametrize(
+    ("processes", "changes", "expected"),
+    [
+        # 4 * 4 = 16 rows: 8 at once, accumulated twice; one optimizer step a step of ours.
+        (1, {}, (8, 2, 2)),
+        (1, {"rows_per_device": 5}, (4, 4, 2)),  # 4 is the largest divisor of 16 up to 5
+        (1, {"updates_per_step": 2}, (8, 1, 4)),
+        (4, {}, (4, 1, 2)),
+    ],
+)
+def test_batches_are_cut_for_the_devices(
+    processes: int,
+    changes: dict[str, int],
+    expected: tuple[int, int, int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    _, arguments = trl_arguments(algorithm("grpo"), _settings(tmp_path, **changes))
+    keys = ("per_device_train_batch_size", "gradient_accumulation_steps", "max_steps")
+    assert tuple(arguments[key] for key in keys) == expected
+    assert arguments["generation_batch_size"] == 16
+
+
+def test_batches_that_do_not_fit_the_devices_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(InputError, match=r"16 rows a step can't be cut.*a multiple of 3"):
+        trl_arguments(algorithm("grpo"), _settings(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "switches", "message"),
+    [
+        ("ppo", {}, "TRL has no PPO trainer any more: train with --backend own"),
+        ("prime", {}, "TRL has no process reward model"),
+        ("prime_ppo", {}, "TRL has no process reward model"),
+        ("reinforce", {}, "never with the batch.*or take rloo"),
+        ("rloo", {"length_normalisation": "constant"}, "a completion as one action"),
+        ("rloo", {"kl_coefficient": 0.1, "kl_estimator": "k3"}, "takes the KL from the reward"),
+        ("grpo", {"kl_coefficient": 0.1, "kl_in_reward": True}, "has the KL in the loss"),
+    ],
+)
+def test_what_trl_can_not_do_says_so(
+    name: str, switches: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message):
+        trl_arguments(algorithm(name, **switches), _settings(tmp_path))
+
+
+def test_template_with_a_stop_string_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="template \"r1\" stops at '</answer>'"):
+        train_with_trl(algorithm("grpo"), _settings(tmp_path), PROBLEMS, load_template("r1"))
+
+
+def test_lora_without_peft_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    settings = _settings(tmp_path, lora_rank=8)
+    with pytest.raises(InputError, match="pip install peft"):
+        train_with_trl(algorithm("grpo"), settings, PROBLEMS, load_template("no"))
+
+
+def test_reward_is_the_checkers_and_a_truncated_completion_has_none() -> None:
+    tokenizer = byte_tokenizer(max_length=512)
+    problem = Problem(benchmark="own", problem_id="own/0", text="1/2 + 1/2", golds=("1",))
+    other = Problem(benchmark="own", problem_id="own/1", text="1 / 2", golds=("0.5", "x"))
+    reward = make_trl_reward([problem, other], load_template("no"), tokenizer, frozenset({EOS}))
+    completions = [
+        [*rb"so \boxed{1}", EOS],
+        [*rb"so \boxed{1}"],  # the cap cut it
+        [*rb"so \boxed{2}", EOS],
+        [*rb"\boxed{\frac{1}{2}}", EOS],
+        [*rb"1", EOS],  # no box: the template wants one
+        [EOS],
+    ]
+    places = [0, 0, 0, 1, 0, 1]
+    found = reward(completion_ids=completions, place=places, completions=[], trainer_state=None)
+    assert found == [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]
+
+
+def test_prompts_are_the_evaluations_token_for_token() -> None:
+    tokenizer = byte_tokenizer(max_length=512)
+    raw = Prompt(template="no", problem_id="own/0", text="1+1=")
+    assert trl_prompt(raw, tokenizer) == "1+1="
+    chat = Prompt(template="chat", problem_id="own/0", messages=(Message("user", "1+1="),))
+    rendered = "<|im_start|>user\n1+1=<|im_end|>\n<|im_start|>assistant\n"
+    assert trl_prompt(chat, tokenizer) == rendered
+    # A tokenizer that writes BOS by itself would double the one that a chat template writes: TRL
+    # then gets the messages, and renders them itself.
+    from tokenizers.processors import TemplateProcessing
+
+    bos = byte_tokenizer(max_length=512)
+    bos.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", PADDING)]
+    )
+    bos.chat_template = "<|endoftext|>" + tokenizer.chat_template
+    assert trl_prompt(raw, bos) == "1+1="
+    assert trl_prompt(chat, bos) == [{"role": "user", "content": "1+1="}]
