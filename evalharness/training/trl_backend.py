@@ -27,6 +27,7 @@ from evalharness.records import Problem, Prompt
 from evalharness.templates import Template
 from evalharness.training.algorithms import Algorithm
 from evalharness.training.batches import Example
+from evalharness.training.config import RLConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -78,6 +79,44 @@ class TRLPlan(NamedTuple):
 
     trainer: Literal["grpo", "rloo"]
     arguments: dict[str, Any]
+
+
+def settings_of(config: RLConfig, *, lora_rank: int | None = None) -> TRLSettings:
+    """The settings of our own loop, for TRL.
+
+    Raises:
+        InputError: a setting that TRL has no word for.
+    """
+    beyond = {
+        "--filter-threshold": config.filter_threshold is not None,
+        "--no-preemptive-sampling": not config.preemptive_sampling,
+        "--evaluate-every": config.evaluate_every != 0,
+        "--keep-checkpoints all": config.keep_checkpoints == "all",
+    }
+    for flag, is_set in beyond.items():
+        if is_set:
+            raise InputError(f"{flag} is for our own loop: leave it out with --backend trl")
+    return TRLSettings(
+        output=config.output,
+        model=config.model,
+        num_steps=config.num_steps,
+        problems_per_step=config.problems_per_step,
+        group_size=config.group_size,
+        max_tokens=config.max_tokens,
+        temperature=config.temperature,
+        learning_rate=config.learning_rate,
+        warmup_steps=config.warmup_steps,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        updates_per_step=config.updates_per_step,
+        rows_per_device=config.micro_batch_rows,
+        seed=config.seed,
+        save_every=config.save_every,
+        use_vllm=config.rollout_engine == "vllm",
+        dtype="bfloat16" if config.dtype == "bfloat16" else "float32",
+        lora_rank=lora_rank,
+        trackers=(config.tracker,) if config.tracker else (),
+    )
 
 
 def trl_arguments(method: Algorithm, settings: TRLSettings) -> TRLPlan:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from evalharness.errors import InputError, TrainingError
+from evalharness.records import Problem
 from evalharness.training import trainer as trainer_module
 from evalharness.training.algorithms import algorithm
 from evalharness.training.config import RLConfig
@@ -269,7 +270,7 @@ def test_metrics_count_what_the_rollouts_say() -> None:
     from evalharness.training.learner import UpdateMetrics
     from evalharness.training.rollout import Rollout
 
-    problem = trainer_module.Problem(benchmark="b", problem_id="b/0", text="?", golds=("1",))
+    problem = Problem(benchmark="b", problem_id="b/0", text="?", golds=("1",))
 
     def rollout(num_tokens: int, reward: float, is_truncated: bool = False) -> Rollout:
         row = TokenRow([1], list(range(num_tokens)))

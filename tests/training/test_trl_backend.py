@@ -16,6 +16,7 @@ from evalharness.templates import load_template
 from evalharness.training.algorithms import algorithm
 from evalharness.training.batches import make_batch, make_example, summed_loss
 from evalharness.training.practice import practice_problems
+from evalharness.training.solutions import Worked
 from evalharness.training.tokenizer import byte_tokenizer
 from evalharness.training.trl_backend import (
     TRLSettings,
@@ -91,7 +92,10 @@ def test_two_steps_move_the_weights_and_leave_a_checkpoint(
 @pytest.mark.slow
 def test_supervised_steps_have_our_own_loss(tmp_path: Path) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_checkpoint())
-    rows = [make_example(tokenizer, "{{problem}}", row) for row in practice_problems()[:8]]
+    rows = [
+        make_example(tokenizer, "{{problem}}", Worked(row.text, row.solution))
+        for row in practice_problems()[:8]
+    ]
     model = transformers.AutoModelForCausalLM.from_pretrained(tiny_checkpoint(), dtype="float32")
     batch = make_batch(rows, PADDING)
     with torch.no_grad():
