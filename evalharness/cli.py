@@ -246,7 +246,7 @@ def _add_report(group: Any) -> None:
     parser.add_argument(
         "--baseline",
         metavar="MODEL[:TEMPLATE]",
-        help="of the HTML and the figures: what the others are compared with (default: the first)",
+        help="what the others are compared with (default: the first model)",
     )
     parser.add_argument(
         "--details",

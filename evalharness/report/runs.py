@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class ReportOptions:
     with_texts: bool = True
     """Of the HTML: prompts, responses and answers."""
     baseline: str | None = None
-    """Of the HTML: what the others are compared with; the first one where None."""
+    """What the others are compared with; the first model where None."""
     with_details: bool = False
     """Of terminal, Markdown and LaTeX: also lengths by verdict, budgets, texts and series."""
     published: str | None = None
@@ -124,8 +125,15 @@ def write_run_figures(
 
 def _tables(gathered: Gathered, options: ReportOptions) -> list[Table]:
     from evalharness.report.comparisons import Compared, main_tables
+    from evalharness.report.glance import glance_table
 
-    tables = main_tables(gathered, Compared(gathered).leaders())
+    compared = Compared(gathered)
+    tables = main_tables(gathered, compared.leaders())
+    against = compared.with_baseline(options.baseline)
+    troubles = tuple(f"Not compared: {each}." for each in against.troubles)
+    tables[0] = dataclasses.replace(tables[0], notes=(*tables[0].notes, *troubles))
+    if glance := glance_table(against.rows, gathered.titles, gathered.cells):
+        tables.insert(1, glance)
     if options.with_details:
         from evalharness.report.details import detail_tables
 
