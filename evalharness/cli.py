@@ -256,6 +256,20 @@ def _add_report(group: Any) -> None:
     parser.add_argument(
         "--published", metavar="MODEL[:TEMPLATE]", help="lay this row of a paper beside ours"
     )
+    parser.add_argument(
+        "--steps",
+        action=_Names,
+        default=[],
+        metavar="MODEL=STEP",
+        help="training steps of checkpoints, repeatable (default: as in a name like step-120)",
+    )
+    parser.add_argument(
+        "--keywords",
+        action=_Names,
+        default=[],
+        metavar="WORD",
+        help="count these as second thoughts; a final * for any ending; repeatable",
+    )
     parser.add_argument("--figures", type=Path, metavar="DIR", help="the charts as files")
     parser.add_argument(
         "--figure-format",

@@ -165,6 +165,7 @@ def score(options: argparse.Namespace) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """Tables, a page or figures of one or several runs."""
+    from evalharness.analysis.text import REFLECTION_KEYWORDS
     from evalharness.report.runs import (
         PAGE,
         ReportOptions,
@@ -180,6 +181,8 @@ def report(options: argparse.Namespace) -> int:
         published=options.published,
         baseline=options.baseline,
         num_responses=options.responses,
+        steps=_steps(options.steps),
+        keywords=options.keywords or REFLECTION_KEYWORDS,
     )
     if options.figures:
         forms = options.figure_format or ["svg", "png", "pdf"]
@@ -436,6 +439,15 @@ def _pairs(values: list[str], flag: str, form: str) -> dict[str, str]:
             raise InputError(f"{flag} {value}: write {form}")
         pairs[name] = other
     return pairs
+
+
+def _steps(values: list[str]) -> dict[str, int]:
+    steps = {}
+    for model, step in _pairs(values, "--steps", "MODEL=STEP").items():
+        if not step.isdecimal():
+            raise InputError(f"--steps {model}={step}: a step is a whole number")
+        steps[model] = int(step)
+    return steps
 
 
 def _print(text: str) -> None:

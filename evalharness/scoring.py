@@ -207,7 +207,8 @@ def judged_frame(folder: Path, verdicts: str) -> pd.DataFrame:
     """One row a judged response, without its text."""
     columns = ["benchmark", "model", "template", "problem_id", "sample_index"]
     columns += ["num_tokens", "finish_reason", "token_limit"]
-    return join_verdicts(responses_frame(folder, columns), verdicts_frame(folder, verdicts))
+    judged = ["model", "template", "problem_id", "sample_index", "status", "extracted"]
+    return join_verdicts(responses_frame(folder, columns), verdicts_frame(folder, verdicts, judged))
 
 
 def frame_metrics(folder: Path, frame: pd.DataFrame) -> list[dict[str, Any]]:
