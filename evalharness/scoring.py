@@ -246,12 +246,11 @@ def metrics_of(folder: Path, verdicts: str) -> list[dict[str, Any]]:
 def judged_frame(folder: Path, verdicts: str) -> pd.DataFrame:
     """One row a judged response, without its text."""
     columns = ["benchmark", "model", "template", "problem_id", "sample_index"]
-    table = verdicts_frame(folder, verdicts)
-    frame = join_verdicts(
-        responses_frame(folder, [*columns, "num_tokens", "finish_reason", "token_limit"]), table
-    )
-    younger = [name for name in _YOUNGER if name in table]
-    return frame.merge(table[[*columns[1:], *younger]], on=columns[1:], validate="one_to_one")
+    columns += ["num_tokens", "finish_reason", "token_limit"]
+    judged = ["model", "template", "problem_id", "sample_index", "status", "extracted"]
+    table = verdicts_frame(folder, verdicts, [*judged, *_YOUNGER])
+    unknown = [name for name in _YOUNGER if table[name].isna().all()]
+    return join_verdicts(responses_frame(folder, columns), table.drop(columns=unknown), _YOUNGER)
 
 
 def frame_metrics(folder: Path, frame: pd.DataFrame) -> list[dict[str, Any]]:

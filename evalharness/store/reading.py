@@ -141,11 +141,17 @@ def verdict_versions(folder: Path, name: str) -> dict[str, str]:
     return versions
 
 
-def verdicts_frame(folder: Path, name: str) -> pd.DataFrame:
-    """One checker's verdicts."""
+def verdicts_frame(folder: Path, name: str, columns: list[str] | None = None) -> pd.DataFrame:
+    """One checker's verdicts; columns that a table is too old for are empty."""
     import pandas as pd
+    import pyarrow.parquet as pq
 
-    return pd.read_parquet(folder / "verdicts" / f"{name}.parquet")
+    path = folder / "verdicts" / f"{name}.parquet"
+    if columns is None:
+        return pd.read_parquet(path)
+    known = set(pq.read_schema(path).names)
+    frame = pd.read_parquet(path, columns=[each for each in columns if each in known])
+    return frame.reindex(columns=columns)
 
 
 def read_verdicts(folder: Path, name: str) -> Iterator[Verdict]:
