@@ -28,6 +28,7 @@ __all__ = [
     "Equivalence",
     "GoldReading",
     "Identity",
+    "best_of",
     "canonical",
     "cheap_judgement",
     "equal",
@@ -154,7 +155,7 @@ def judge_answer(
         if result.status == "correct":
             return result
         results.append(result)
-    return _best_of(golds, results)
+    return best_of(golds, results)
 
 
 def cheap_judgement(
@@ -177,7 +178,7 @@ def cheap_judgement(
             return result
         results.append(result)
     if all(result.status == "incorrect" for result in results):
-        return _best_of(golds, results)
+        return best_of(golds, results)
     return None
 
 
@@ -200,7 +201,7 @@ def read_gold(gold: str, policy: Policy = DEFAULT_POLICY) -> GoldReading:
     return GoldReading(is_readable=True, is_equal_to_itself=is_equal, read_as=shown, reason=reason)
 
 
-def _best_of(golds: tuple[str, ...], results: list[Equivalence]) -> Equivalence:
+def best_of(golds: tuple[str, ...], results: list[Equivalence]) -> Equivalence:
     """The verdict over several golds, none of which matched."""
     chosen = next((result for result in results if result.status == "incorrect"), results[0])
     reason = chosen.reason

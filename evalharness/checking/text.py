@@ -6,7 +6,6 @@ import re
 import unicodedata
 
 _WHITE_SPACE = re.compile(r"\s+")
-_DOLLAR = re.compile(r"(?<!\\)\$")
 _ENVIRONMENTS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"))
 
 GREEK = (

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from evalharness.checking import Ballot, CheckerPool, Policy, find_groups
 from evalharness.checking.equivalence import Identity
 from evalharness.checking.judging import failure
-from evalharness.checking.process import Outcome
+from evalharness.checking.messages import Outcome
 
 DEFAULT = Policy()
 
