@@ -226,6 +226,8 @@ def _generate(
         progress.stage(f"loading {model}")
         record = engine.load(plan.models[model])
         _record_model(spec, model, engine, record, writer)
+        for note in record.notes:
+            progress.note(note)
         progress.stage(f"preparing {len(keys)} prompts for {model}")
         requests, overlong = _requests(plan, problems, keys, engine, record)
         if overlong and plan.overlong == "refuse":
@@ -282,7 +284,9 @@ def _requests(
         if where not in prepared:
             prepared[where] = engine.prepare(template.render(problems[key.problem_id]))
         prompt = prepared[where]
-        room = record.context_length - len(prompt.token_ids or ())
+        room = plan.sampling.max_tokens
+        if record.context_length is not None:
+            room = record.context_length - len(prompt.token_ids or ())
         request = Request(
             key=key,
             prompt=prompt,
@@ -327,7 +331,7 @@ def _response(request: Request, completion: Completion, problems: dict[str, Prob
         prompt_tokens=num_prompt,
         response=completion.text,
         num_tokens=completion.num_tokens,
-        token_limit=request.max_tokens,
+        token_limit=completion.token_limit or request.max_tokens,
         finish_reason=completion.finish_reason,
         stop_reason=completion.stop_reason,
         error=completion.error,

@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from evalharness.cli.flags import Names, add_benchmark_columns, add_checker, add_command, add_golds
+from evalharness.cli.flags import (
+    Names,
+    add_benchmark_columns,
+    add_checker,
+    add_command,
+    add_golds,
+    add_server,
+)
 from evalharness.commands import running
 
 
@@ -36,7 +43,9 @@ def add_run(group: Any) -> None:
         metavar="T",
         help="name or the path of a TOML (default: qwen-math; no,qwen-math for the tiny model)",
     )
-    parser.add_argument("--engine", default="auto", help="auto, vllm, transformers or replay")
+    parser.add_argument(
+        "--engine", default="auto", help="auto, vllm, transformers, openai or replay"
+    )
     parser.add_argument(
         "--samples", type=int, default=1, metavar="K", help="a problem (default: 1)"
     )
@@ -71,6 +80,7 @@ def add_run(group: Any) -> None:
     engine.add_argument("--enforce-eager", action="store_true")
     engine.add_argument("--trust-remote-code", action="store_true")
     engine.add_argument("--replay-from", type=Path, metavar="RUN", help="of the replay engine")
+    add_server(parser)
 
 
 def add_score(group: Any) -> None:

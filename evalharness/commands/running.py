@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from evalharness.commands.output import audit_lines, open_benchmark, print_run
-from evalharness.errors import EvalHarnessError
+from evalharness.errors import EvalHarnessError, InputError
+
+if TYPE_CHECKING:
+    from evalharness.engines.base import EngineOptions
 
 DEMO_MAX_TOKENS = 256
 """Of the run that needs no arguments; every other run has the paper's 3000."""
@@ -13,7 +17,6 @@ DEMO_MAX_TOKENS = 256
 
 def run_models(options: argparse.Namespace) -> int:
     """Draw, check, store and print the table."""
-    from evalharness.engines.base import EngineOptions
     from evalharness.pipeline import run
     from evalharness.plan import RunPlan, default_folder
     from evalharness.records import Sampling
@@ -38,17 +41,7 @@ def run_models(options: argparse.Namespace) -> int:
             seed=options.seed,
         ),
         engine=options.engine,
-        options=EngineOptions(
-            dtype=options.dtype,
-            device=options.device,
-            max_model_len=options.max_model_len,
-            batch_size=options.batch_size,
-            tensor_parallel_size=options.tensor_parallel_size,
-            gpu_memory_utilization=options.gpu_memory_utilization,
-            enforce_eager=options.enforce_eager,
-            trust_remote_code=options.trust_remote_code,
-            replay_from=options.replay_from,
-        ),
+        options=_engine_options(options),
         golds=options.golds,
         checker=options.checker,
         limit=options.limit,
@@ -70,6 +63,34 @@ def run_models(options: argparse.Namespace) -> int:
             f"{folder}/responses.jsonl (error). The same command tries them again."
         )
     return 0
+
+
+def _engine_options(options: argparse.Namespace) -> EngineOptions:
+    """Of the flags; what belongs to a server is checked before anything of it is recorded."""
+    from evalharness.engines.base import EngineOptions
+    from evalharness.engines.openai.address import check_base_url, check_key_variable
+
+    if options.engine == "openai":
+        check_base_url(options.base_url)
+    elif options.base_url:
+        raise InputError(f"--base-url belongs to --engine openai, not to {options.engine}")
+    if options.api_key_env:
+        check_key_variable(options.api_key_env)
+    return EngineOptions(
+        dtype=options.dtype,
+        device=options.device,
+        max_model_len=options.max_model_len,
+        batch_size=options.batch_size,
+        tensor_parallel_size=options.tensor_parallel_size,
+        gpu_memory_utilization=options.gpu_memory_utilization,
+        enforce_eager=options.enforce_eager,
+        trust_remote_code=options.trust_remote_code,
+        replay_from=options.replay_from,
+        base_url=options.base_url,
+        api_key_env=options.api_key_env,
+        concurrency=options.concurrency,
+        request_timeout=options.request_timeout,
+    )
 
 
 def _named_model(text: str) -> tuple[str, str]:
