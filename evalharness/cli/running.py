@@ -55,6 +55,11 @@ def add_run(group: Any) -> None:
     parser.add_argument("--max-tokens", type=int, help="default: 3000, as in the paper")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, metavar="N", help="first N problems of each benchmark")
+    parser.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="draw every N-th response, from the I-th (0-based); see merge",
+    )
     add_golds(parser)
     add_checker(parser)
     add_benchmark_columns(parser)
@@ -95,4 +100,18 @@ def add_score(group: Any) -> None:
     parser.add_argument("run", type=Path, metavar="RUN")
     add_golds(parser)
     add_checker(parser)
+    parser.add_argument("--json", action="store_true")
+
+
+def add_merge(group: Any) -> None:
+    """The grammar of `merge`."""
+    parser = add_command(
+        group,
+        "merge",
+        running.merge,
+        "make one run of its shards",
+        "evalharness merge runs/part-0 runs/part-1 --out runs/whole",
+    )
+    parser.add_argument("run", type=Path, nargs="+", metavar="RUN")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--json", action="store_true")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from evalharness.commands.output import audit_lines, open_benchmark, print_run
@@ -18,7 +19,7 @@ DEMO_MAX_TOKENS = 256
 def run_models(options: argparse.Namespace) -> int:
     """Draw, check, store and print the table."""
     from evalharness.pipeline import run
-    from evalharness.plan import RunPlan, default_folder
+    from evalharness.plan import RunPlan, Shard, default_folder
     from evalharness.records import Sampling
     from evalharness.report.progress import RunProgress
     from evalharness.templates import load_template
@@ -45,6 +46,7 @@ def run_models(options: argparse.Namespace) -> int:
         golds=options.golds,
         checker=options.checker,
         limit=options.limit,
+        shard=Shard.from_text(options.shard) if options.shard else None,
         overlong=options.overlong,
         command=options.command_line,
     )
@@ -107,4 +109,15 @@ def score(options: argparse.Namespace) -> int:
 
     name = score_run(options.run, options.golds, checker=options.checker)
     print_run(options.run, name, "json" if options.json else "terminal")
+    return 0
+
+
+def merge(options: argparse.Namespace) -> int:
+    """One run of its shards, then its table."""
+    from evalharness.merging import merge_shards
+
+    result = merge_shards(options.run, options.out)
+    for note in result.notes:
+        print(note, file=sys.stderr)
+    print_run(options.out, result.verdicts, "json" if options.json else "terminal")
     return 0
