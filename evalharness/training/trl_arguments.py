@@ -217,6 +217,8 @@ def _shared_arguments(
         "report_to": [config.tracker] if config.tracker else "none",
         "disable_tqdm": True,
         "push_to_hub": False,
+        # Every weight has a gradient in every step.
+        "ddp_find_unused_parameters": False,
     }
 
 

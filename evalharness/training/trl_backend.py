@@ -76,7 +76,7 @@ def train_with_trl(
     Raises:
         InputError: the config, a problem or the template is beyond TRL.
         EngineError: the model can't be loaded.
-        MissingExtraError: trl isn't installed.
+        MissingExtraError: trl or peft isn't installed.
     """
     options = options or TRLOptions()
     plan = trl_arguments(config, options)
@@ -122,7 +122,7 @@ def train_sft_with_trl(
     Raises:
         InputError: no examples, or rows that can't be cut for the devices.
         EngineError: the model can't be loaded.
-        MissingExtraError: trl isn't installed.
+        MissingExtraError: trl or peft isn't installed.
     """
     options = options or TRLOptions()
     if not examples:
@@ -305,9 +305,7 @@ def _lora(options: TRLOptions) -> Any:
     try:
         peft: Any = importlib.import_module("peft")
     except ModuleNotFoundError as error:
-        raise InputError(
-            "LoRA needs the package peft: pip install peft, or leave --lora-rank out"
-        ) from error
+        raise MissingExtraError("training with --lora-rank", "train") from error
     return peft.LoraConfig(
         r=options.lora_rank,
         lora_alpha=2 * options.lora_rank,
@@ -336,6 +334,8 @@ def _train_and_save(
         trainer.accelerator.unwrap_model(trainer.model).merge_and_unload().save_pretrained(folder)
     if trainer.is_world_process_zero():
         tokenizer.save_pretrained(folder)
+        # Pickled settings, which training.json has in the open.
+        (folder / "training_args.bin").unlink(missing_ok=True)
     return folder
 
 
@@ -345,8 +345,8 @@ def _log_to_file(trainer: Any, path: Path) -> None:
 
     class Log(TrainerCallback):
         def on_log(self, args: Any, state: Any, control: Any, **columns: Any) -> None:  # noqa: ARG002 - transformers' own signature
-            logs = columns.get("logs")
-            if state.is_world_process_zero and logs:
+            logs = columns["logs"]
+            if state.is_world_process_zero and "loss" in logs:
                 with path.open("a", encoding="utf-8") as file:
                     file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
 

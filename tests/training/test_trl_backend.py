@@ -1,7 +1,9 @@
 """TRL as a backend: what it is told, what it can't do, and real runs on the CPU."""
 
 import json
+import os
 import re
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +11,9 @@ from typing import Any
 
 import pytest
 
+import evalharness
 from evalharness.engines.checkpoints import find_checkpoint, load_tokenizer
-from evalharness.errors import InputError
+from evalharness.errors import InputError, MissingExtraError
 from evalharness.paths import tiny_checkpoint
 from evalharness.records import Message, Problem, Prompt
 from evalharness.templates import load_template
@@ -74,8 +77,7 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def _metrics(folder: Path) -> list[dict[str, Any]]:
-    lines = (folder / "metrics.jsonl").read_text("utf-8").splitlines()
-    return [row for row in map(json.loads, lines) if "loss" in row]
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()]
 
 
 @pytest.mark.slow
@@ -95,6 +97,55 @@ def test_two_steps_move_the_weights_and_leave_a_checkpoint(
     tokenizer = load_tokenizer(find_checkpoint(str(final)), trust_remote_code=False)
     assert tokenizer("½")["input_ids"] == [0xC2, 0xBD]
     assert tokenizer.eos_token_id == EOS
+
+
+@pytest.mark.slow
+def test_lora_leaves_a_whole_checkpoint_with_the_adapter_in_it(tmp_path: Path) -> None:
+    pytest.importorskip("peft", reason="needs the extra [train]")
+    config = _config(tmp_path / "run", algorithm("grpo", kl_coefficient=0.05), learning_rate=1e-3)
+    after = _weights(train_with_trl(config, TRLOptions(lora_rank=4)))
+    before = _weights(tiny_checkpoint())
+    assert after.keys() == before.keys()
+    moved = {name for name, weight in before.items() if not torch.equal(weight, after[name])}
+    assert "model.layers.0.self_attn.q_proj.weight" in moved
+    assert all(name.endswith("_proj.weight") for name in moved)
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_step(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from evalharness.paths import tiny_checkpoint\n"
+        "from evalharness.training.algorithms import algorithm\n"
+        "from evalharness.training.config import RLConfig\n"
+        "from evalharness.training.trl_backend import train_with_trl\n"
+        "train_with_trl(RLConfig(output=Path('run'), model=str(tiny_checkpoint()),\n"
+        "    algorithm=algorithm('dr_grpo'), kinds=('order',), num_steps=1, problems_per_step=2,\n"
+        "    group_size=4, max_tokens=48, learning_rate=1e-4, device='cpu'))\n",
+        encoding="utf-8",
+    )
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = os.environ | {
+        "PYTHONPATH": str(Path(evalharness.__file__).parents[1]),
+        "OMP_NUM_THREADS": "1",
+    }
+    finished = subprocess.run(
+        [sys.executable, "-m", *launcher, str(script)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    record = json.loads((tmp_path / "run" / "training.json").read_text("utf-8"))
+    # 8 rows: 4 for each process, at once.
+    assert record["trl"]["per_device_train_batch_size"] == 4
+    assert record["trl"]["gradient_accumulation_steps"] == 1
+    assert [row["step"] for row in _metrics(tmp_path / "run")] == [1]
+    assert _weights(tmp_path / "run" / "final").keys() == _weights(tiny_checkpoint()).keys()
 
 
 @pytest.mark.slow
@@ -221,7 +272,7 @@ def test_lora_without_peft_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(InputError, match="pip install peft"):
+    with pytest.raises(MissingExtraError, match=r"--lora-rank needs the extra \[train\]"):
         train_with_trl(_config(tmp_path, algorithm("grpo")), TRLOptions(lora_rank=8))
 
 
