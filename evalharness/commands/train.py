@@ -74,17 +74,11 @@ def train_rl(options: argparse.Namespace) -> int:
 
 def _train_rl_with_trl(config: RLConfig, lora_rank: int | None) -> int:
     """The same run by TRL; its own progress on stderr, the last checkpoint on stdout."""
-    from evalharness.templates import load_template
-    from evalharness.training.problems import open_problems
-    from evalharness.training.trl_backend import settings_of, train_with_trl
+    from evalharness.training.trl_arguments import TRLOptions
+    from evalharness.training.trl_backend import train_with_trl
 
-    problems = open_problems(config, lambda text: print(text, file=sys.stderr))
-    folder = train_with_trl(
-        config.algorithm,
-        settings_of(config, lora_rank=lora_rank),
-        problems.problems,
-        load_template(config.template),
-    )
+    options = TRLOptions(rows_per_device=config.micro_batch_rows, lora_rank=lora_rank)
+    folder = train_with_trl(config, options, note=lambda text: print(text, file=sys.stderr))
     print_line(str(folder))
     return 0
 

@@ -22,9 +22,11 @@ from evalharness.training.algorithms import (
     surrogate_loss,
     weighted_loss,
 )
+from evalharness.training.config import RLConfig
 from evalharness.training.tokenizer import byte_tokenizer
 from evalharness.training.toy import ToyModel, make_toy_model
-from evalharness.training.trl_backend import TRLSettings, import_trl, trl_arguments
+from evalharness.training.trl_arguments import TRLOptions, trl_arguments
+from evalharness.training.trl_backend import import_trl
 
 torch = pytest.importorskip("torch", reason="needs the extra [local]")
 pytest.importorskip("trl", reason="needs the extra [train]")
@@ -129,18 +131,21 @@ def _run_trl(
     method: Algorithm, checkpoint: Path, folder: Path, *, num_micro_batches: int, off_policy: bool
 ) -> Run:
     trl = import_trl()
-    settings = TRLSettings(
+    config = RLConfig(
         output=folder,
         model=str(checkpoint),
+        algorithm=method,
         num_steps=1,
         problems_per_step=len(PROMPTS),
         group_size=NUM_GENERATIONS,
         max_tokens=MAX_TOKENS,
-        rows_per_device=NUM_ROWS // num_micro_batches,
-        learning_rate=0.0,  # the weights stay what they were, for our side
         seed=5,
+        device="cpu",
     )
-    kind, arguments = trl_arguments(method, settings)
+    options = TRLOptions(rows_per_device=NUM_ROWS // num_micro_batches)
+    kind, arguments = trl_arguments(config, options)
+    # The weights stay what they were, for our side.
+    arguments |= {"learning_rate": 0.0}
     arguments |= {"generation_kwargs": {"suppress_tokens": SUPPRESSED}, "save_strategy": "no"}
     trainer_class: Any = {"grpo": trl.GRPOTrainer, "rloo": trl.RLOOTrainer}[kind]
     config_class = {"grpo": trl.GRPOConfig, "rloo": trl.RLOOConfig}[kind]

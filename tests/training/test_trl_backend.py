@@ -1,6 +1,9 @@
 """TRL as a backend: what it is told, what it can't do, and real runs on the CPU."""
 
 import json
+import os
+import re
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -8,23 +11,29 @@ from typing import Any
 
 import pytest
 
+import evalharness
 from evalharness.engines.checkpoints import find_checkpoint, load_tokenizer
-from evalharness.errors import InputError
+from evalharness.errors import InputError, MissingExtraError
 from evalharness.paths import tiny_checkpoint
 from evalharness.records import Message, Problem, Prompt
 from evalharness.templates import load_template
-from evalharness.training.algorithms import algorithm
+from evalharness.training.algorithms import Algorithm, algorithm
 from evalharness.training.batches import make_batch, make_example, summed_loss
+from evalharness.training.config import RLConfig
 from evalharness.training.practice import practice_problems
+from evalharness.training.problems import load_problems
 from evalharness.training.solutions import Worked
 from evalharness.training.tokenizer import byte_tokenizer
-from evalharness.training.trl_backend import (
-    TRLSettings,
-    make_trl_reward,
+from evalharness.training.trl_arguments import (
+    SupervisedConfig,
+    TRLOptions,
     sft_arguments,
+    trl_arguments,
+)
+from evalharness.training.trl_backend import (
+    make_trl_reward,
     train_sft_with_trl,
     train_with_trl,
-    trl_arguments,
     trl_prompt,
 )
 
@@ -32,30 +41,35 @@ torch = pytest.importorskip("torch", reason="needs the extra [local]")
 transformers = pytest.importorskip("transformers", reason="needs the extra [local]")
 pytest.importorskip("trl", reason="needs the extra [train]")
 
-PROBLEMS = [
-    Problem(
-        benchmark="practice-training",
-        problem_id=f"practice-training/{number}",
-        text=row.text,
-        golds=(row.gold,),
-    )
-    for number, row in enumerate(practice_problems())
-]
 EOS, PADDING = 257, 258
 
 
-def _settings(folder: Path, **changes: Any) -> TRLSettings:
-    settings = TRLSettings(
+def _config(folder: Path, method: Algorithm, **changes: Any) -> RLConfig:
+    config = RLConfig(
         output=folder,
         model=str(tiny_checkpoint()),
+        algorithm=method,
+        # One of the harder kinds: some of its samples at temperature 1 are right, some are wrong.
+        kinds=("order",),
         num_steps=2,
         problems_per_step=4,
         group_size=4,
         max_tokens=48,
-        rows_per_device=8,
         learning_rate=1e-4,
+        device="cpu",
     )
-    return replace(settings, **changes)
+    return replace(config, **changes)
+
+
+def _supervised(folder: Path) -> SupervisedConfig:
+    return SupervisedConfig(
+        output=folder,
+        model=str(tiny_checkpoint()),
+        num_steps=2,
+        rows_per_step=8,
+        learning_rate=1e-4,
+        device="cpu",
+    )
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -64,8 +78,7 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def _metrics(folder: Path) -> list[dict[str, Any]]:
-    lines = (folder / "metrics.jsonl").read_text("utf-8").splitlines()
-    return [row for row in map(json.loads, lines) if "loss" in row]
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()]
 
 
 @pytest.mark.slow
@@ -73,11 +86,9 @@ def _metrics(folder: Path) -> list[dict[str, Any]]:
 def test_two_steps_move_the_weights_and_leave_a_checkpoint(
     name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    # One of the harder kinds: some of its samples at temperature 1 are right and some are wrong.
-    problems = [PROBLEMS[i] for i, row in enumerate(practice_problems()) if row.kind == "order"]
-    final = train_with_trl(algorithm(name), _settings(tmp_path), problems, load_template("no"))
+    final = train_with_trl(_config(tmp_path / "run", algorithm(name)))
     assert capfd.readouterr().out == ""
-    metrics = _metrics(tmp_path)
+    metrics = _metrics(tmp_path / "run")
     assert [row["step"] for row in metrics] == [1, 2]
     assert any(0 < row["reward"] < 1 for row in metrics)
     before, after = _weights(tiny_checkpoint()), _weights(final)
@@ -90,18 +101,66 @@ def test_two_steps_move_the_weights_and_leave_a_checkpoint(
 
 
 @pytest.mark.slow
+def test_lora_leaves_a_whole_checkpoint_with_the_adapter_in_it(tmp_path: Path) -> None:
+    pytest.importorskip("peft", reason="needs the extra [train]")
+    config = _config(tmp_path / "run", algorithm("grpo", kl_coefficient=0.05), learning_rate=1e-3)
+    after = _weights(train_with_trl(config, TRLOptions(lora_rank=4)))
+    before = _weights(tiny_checkpoint())
+    assert after.keys() == before.keys()
+    moved = {name for name, weight in before.items() if not torch.equal(weight, after[name])}
+    assert "model.layers.0.self_attn.q_proj.weight" in moved
+    assert all(name.endswith("_proj.weight") for name in moved)
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_step(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from evalharness.paths import tiny_checkpoint\n"
+        "from evalharness.training.algorithms import algorithm\n"
+        "from evalharness.training.config import RLConfig\n"
+        "from evalharness.training.trl_backend import train_with_trl\n"
+        "train_with_trl(RLConfig(output=Path('run'), model=str(tiny_checkpoint()),\n"
+        "    algorithm=algorithm('dr_grpo'), kinds=('order',), num_steps=1, problems_per_step=2,\n"
+        "    group_size=4, max_tokens=48, learning_rate=1e-4, device='cpu'))\n",
+        encoding="utf-8",
+    )
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = os.environ | {
+        "PYTHONPATH": str(Path(evalharness.__file__).parents[1]),
+        "OMP_NUM_THREADS": "1",
+    }
+    finished = subprocess.run(
+        [sys.executable, "-m", *launcher, str(script)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    record = json.loads((tmp_path / "run" / "training.json").read_text("utf-8"))
+    # 8 rows: 4 for each process, at once.
+    assert record["trl"]["per_device_train_batch_size"] == 4
+    assert record["trl"]["gradient_accumulation_steps"] == 1
+    assert [row["step"] for row in _metrics(tmp_path / "run")] == [1]
+    assert _weights(tmp_path / "run" / "final").keys() == _weights(tiny_checkpoint()).keys()
+
+
+@pytest.mark.slow
 def test_supervised_steps_have_our_own_loss(tmp_path: Path) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_checkpoint())
-    rows = [
-        make_example(tokenizer, "{{problem}}", Worked(row.text, row.solution))
-        for row in practice_problems()[:8]
-    ]
+    worked = [Worked(row.text, row.solution) for row in practice_problems()[:8]]
+    rows = [make_example(tokenizer, "{{problem}}", each) for each in worked]
     model = transformers.AutoModelForCausalLM.from_pretrained(tiny_checkpoint(), dtype="float32")
     batch = make_batch(rows, PADDING)
     with torch.no_grad():
         expected = (summed_loss(model, batch) / batch.num_counted).item()
-    final = train_sft_with_trl(_settings(tmp_path, problems_per_step=8, rows_per_device=4), rows)
-    first, second = _metrics(tmp_path)
+    config = _supervised(tmp_path / "run")
+    final = train_sft_with_trl(config, rows, TRLOptions(rows_per_device=4))
+    first, second = _metrics(tmp_path / "run")
     # TRL logs it rounded.
     assert first["loss"] == pytest.approx(expected, rel=1e-3)
     assert second["loss"] < first["loss"]
@@ -109,7 +168,7 @@ def test_supervised_steps_have_our_own_loss(tmp_path: Path) -> None:
 
 
 def test_grpo_and_dr_grpo_are_spelled_out(tmp_path: Path) -> None:
-    settings = _settings(tmp_path)
+    options = TRLOptions()
     chosen = ("loss_type", "scale_rewards", "beta", "epsilon", "epsilon_high")
     expected = {
         "grpo": ("grpo", "group", 0.0, 0.2, 0.2),
@@ -119,34 +178,36 @@ def test_grpo_and_dr_grpo_are_spelled_out(tmp_path: Path) -> None:
         "grpo_no_length": ("dr_grpo", "group", 0.0, 0.2, 0.2),
     }
     for name, values in expected.items():
-        kind, arguments = trl_arguments(algorithm(name), settings)
+        kind, arguments = trl_arguments(_config(tmp_path, algorithm(name)), options)
         assert (kind, *(arguments[key] for key in chosen)) == ("grpo", *values)
         assert arguments["mask_truncated_completions"] is False
         assert arguments["use_bias_correction_kl"] is False
-    kind, arguments = trl_arguments(algorithm("rloo"), settings)
+    kind, arguments = trl_arguments(_config(tmp_path, algorithm("rloo")), options)
     assert (kind, arguments["beta"], arguments["normalize_advantages"]) == ("rloo", 0.0, False)
-    assert sft_arguments(settings)["completion_only_loss"] is True
+    assert sft_arguments(_supervised(tmp_path), options)["completion_only_loss"] is True
 
 
 @pytest.mark.parametrize(
-    ("processes", "changes", "expected"),
+    ("processes", "rows_per_device", "updates", "expected"),
     [
         # 4 * 4 = 16 rows: 8 at once, accumulated twice; one optimizer step a step of ours.
-        (1, {}, (8, 2, 2)),
-        (1, {"rows_per_device": 5}, (4, 4, 2)),  # 4 is the largest divisor of 16 up to 5
-        (1, {"updates_per_step": 2}, (8, 1, 4)),
-        (4, {}, (4, 1, 2)),
+        (1, 8, 1, (8, 2, 2)),
+        (1, 5, 1, (4, 4, 2)),  # 4 is the largest divisor of 16 up to 5
+        (1, 8, 2, (8, 1, 4)),
+        (4, 8, 1, (4, 1, 2)),
     ],
 )
 def test_batches_are_cut_for_the_devices(
     processes: int,
-    changes: dict[str, int],
+    rows_per_device: int,
+    updates: int,
     expected: tuple[int, int, int],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", str(processes))
-    _, arguments = trl_arguments(algorithm("grpo"), _settings(tmp_path, **changes))
+    config = _config(tmp_path, algorithm("grpo"), updates_per_step=updates)
+    _, arguments = trl_arguments(config, TRLOptions(rows_per_device=rows_per_device))
     keys = ("per_device_train_batch_size", "gradient_accumulation_steps", "max_steps")
     assert tuple(arguments[key] for key in keys) == expected
     assert arguments["generation_batch_size"] == 16
@@ -157,7 +218,7 @@ def test_batches_that_do_not_fit_the_devices_are_refused(
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(InputError, match=r"16 rows a step can't be cut.*a multiple of 3"):
-        trl_arguments(algorithm("grpo"), _settings(tmp_path))
+        trl_arguments(_config(tmp_path, algorithm("grpo")), TRLOptions())
 
 
 @pytest.mark.parametrize(
@@ -176,21 +237,45 @@ def test_what_trl_can_not_do_says_so(
     name: str, switches: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=message):
-        trl_arguments(algorithm(name, **switches), _settings(tmp_path))
+        trl_arguments(_config(tmp_path, algorithm(name, **switches)), TRLOptions())
 
 
-def test_template_with_a_stop_string_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="template \"r1\" stops at '</answer>'"):
-        train_with_trl(algorithm("grpo"), _settings(tmp_path), PROBLEMS, load_template("r1"))
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"filter_threshold": 0.0}, "filter_threshold: TRL can't drop rows before the forward"),
+        ({"preemptive_sampling": False}, "TRL always draws all completions of a step at once"),
+        ({"evaluate_every": 5, "evaluate_on": ("practice",)}, "evaluate_every: TRL's steps"),
+        ({"template": "r1"}, "template \"r1\" stops at '</answer>'"),
+        ({"max_tokens": 20000}, "max_tokens 20000 don't fit the model's context of 16384"),
+        ({"evaluate_on": ("own.jsonl",)}, "1 training problems are in an evaluated benchmark"),
+    ],
+)
+def test_what_a_run_by_trl_can_not_have_says_so(
+    changes: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = load_problems("practice", kinds=("order",)).problems[0]
+    monkeypatch.chdir(tmp_path)
+    row = {"problem": trained.text, "answer": trained.golds[0]}
+    Path("own.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    with pytest.raises(InputError, match=re.escape(message)):
+        train_with_trl(_config(tmp_path / "run", algorithm("grpo"), **changes))
+    assert not (tmp_path / "run").exists()
+
+
+def test_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(InputError, match="isn't empty, and a run by TRL isn't continued"):
+        train_with_trl(_config(tmp_path, algorithm("grpo")))
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_lora_without_peft_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "peft", None)
-    settings = _settings(tmp_path, lora_rank=8)
-    with pytest.raises(InputError, match="pip install peft"):
-        train_with_trl(algorithm("grpo"), settings, PROBLEMS, load_template("no"))
+    with pytest.raises(MissingExtraError, match=r"--lora-rank needs the extra \[train\]"):
+        train_with_trl(_config(tmp_path, algorithm("grpo")), TRLOptions(lora_rank=8))
 
 
 def test_reward_is_the_checkers_and_a_truncated_completion_has_none() -> None:
