@@ -207,6 +207,7 @@ def _budget_section(gathered: Gathered, labels: Labels, lengths: CellLengths) ->
                 [*curve.accuracies.tolist(), float(curve.accuracies[-1])],
                 strict=True,
             )
+            if x > 0
         ]
         budgets = _round_budgets(float(last))
         figures.append(
@@ -215,9 +216,10 @@ def _budget_section(gathered: Gathered, labels: Labels, lengths: CellLengths) ->
                 title=title,
                 spec=line_chart(
                     points,
-                    x_title="budget in tokens",
+                    x_title="budget in tokens (logarithmic)",
                     y_title="accuracy",
                     is_share=True,
+                    is_log=True,
                     is_step=True,
                 ),
                 table=Table(
