@@ -9,9 +9,18 @@ from evalharness.checking.forms import expanded_signs, has_words
 from evalharness.checking.grammar import parse
 from evalharness.checking.shapes import State, read_value
 from evalharness.checking.text import canonical, normalise
-from evalharness.checking.tokens import Options, Token, UnreadableError, tokenise
+from evalharness.checking.tokens import (
+    MAX_CHARACTERS,
+    Options,
+    Token,
+    UnreadableError,
+    check_length,
+    tokenise,
+)
 from evalharness.checking.values import Matrix, Reading, Relation, Value
 
+_MOST_RAW = 10
+"""Spacing and commands for size may take so many times the characters that say something."""
 _MATRICES = re.compile(
     r"\\begin\{(?:[pbBvV]?matrix\*?|smallmatrix|array)\}(?:\{[lcr| ]*\})?(?P<body>.*?)"
     r"\\end\{(?:[pbBvV]?matrix\*?|smallmatrix|array)\}"
@@ -36,7 +45,9 @@ def read(text: str) -> tuple[Reading, ...]:
     Raises:
         UnreadableError: the text is not mathematics that this reader knows.
     """
+    check_length(text, _MOST_RAW * MAX_CHARACTERS)
     plain = normalise(canonical(text))
+    check_length(plain)
     plain = _TEMPERATURE.sub(r"\\text{deg\g<scale>}", plain)
     plain = _ENVIRONMENT.sub(" ", plain).replace("&=", "=") if "\\begin" in plain else plain
     plain = _unboxed(plain)

@@ -108,12 +108,21 @@ def tokenise(text: str, options: Options = DEFAULT) -> list[Token]:
     Raises:
         UnreadableError: a character or a command is unknown, or the text is too long.
     """
-    if len(text) > MAX_CHARACTERS:
-        raise UnreadableError(f"the text has {len(text)} characters, more than {MAX_CHARACTERS}")
+    check_length(text)
     tokens = list(_cut(text, options))
     if len(tokens) > MAX_TOKENS:
         raise UnreadableError(f"the text has {len(tokens)} tokens, more than {MAX_TOKENS}")
     return tokens
+
+
+def check_length(text: str, most: int = MAX_CHARACTERS) -> None:
+    """Refuse a long text before any work is put into it.
+
+    Raises:
+        UnreadableError: it has more than `most` characters.
+    """
+    if len(text) > most:
+        raise UnreadableError(f"the text has {len(text)} characters, more than {most}")
 
 
 def _cut(text: str, options: Options) -> list[Token]:
