@@ -51,8 +51,8 @@ _ALIASES = {
     "implies": "Rightarrow", "iff": "Leftrightarrow", "longrightarrow": "to", "rightarrow": "to",
     "setminus": "setminus", "backslash": "setminus", "simeq": "approx", "cong": "approx",
     "sim": "sim", "degree": "circ", "degrees": "circ", "infin": "infty", "divides": "|",
-    "dfraction": "frac", "cfraction": "frac", "lVert": "Vert", "rVert": "Vert", "sp": "^",
-    "sb": "_",
+    "dfraction": "frac", "cfraction": "frac", "overrightarrow": "vec",
+    "lVert": "Vert", "rVert": "Vert", "sp": "^", "sb": "_",
 }  # fmt: skip
 _PLAIN = {
     "sqrt": "sqrt", "cbrt": "cbrt", "pi": "pi", "Pi": "pi", "inf": "infty", "infinity": "infty",
