@@ -1,6 +1,6 @@
 """The openai engine beside a bare aiohttp loop, against a mock server in a process of its own.
 
-    python tests/perf/openai_load.py [--prompts 100000] [--concurrency 256] [--rounds 3]
+    python tests/perf/openai_load.py [--prompts 100000] [--concurrency 256] [--rounds 10]
 
 Both sides send the same bodies over as many connections to the same server and read every answer
 as JSON; the bare loop does nothing else. They take turns, so that both see the same machine. The
@@ -99,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--prompts", type=int, default=100_000)
     parser.add_argument("--concurrency", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=10)
     options = parser.parse_args()
     ours_end, its_end = multiprocessing.Pipe()
     server = multiprocessing.get_context("spawn").Process(target=serve, args=(its_end,))
@@ -139,8 +139,8 @@ def measure(engine: OpenAIEngine, url: str, options: argparse.Namespace) -> None
         ratios.append(bare / ours)
         print(
             f"round {turn + 1}: engine {len(requests) / ours:,.0f} requests/s, bare aiohttp "
-            f"{len(requests) / bare:,.0f}, ratio {bare / ours:.2f}; resident MiB by tenths "
-            f"{[round(kib / 1024) for kib in memory]}"
+            f"{len(requests) / bare:,.0f}, ratio {bare / ours:.2f}; resident MiB "
+            f"{min(memory) / 1024:.0f} to {max(memory) / 1024:.0f}"
         )
     print(
         f"{options.rounds * len(requests):,} requests at concurrency {options.concurrency}: "
