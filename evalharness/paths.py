@@ -18,9 +18,18 @@ def shipped_folder(name: str) -> Path:
     raise InputError(f"this installation has no {name}/ folder: install evalharness again")
 
 
+DEMO_MODELS = ("tiny-base", "tiny-grpo", "tiny-dr_grpo")
+"""Shipped: what `evalharness run` scores when neither a model nor a benchmark is named."""
+
+
 def tiny_checkpoint() -> Path:
-    """The shipped checkpoint that `evalharness run` scores when no model is named."""
+    """The shipped checkpoint that can work out some of the practice problems."""
     return PACKAGE / "checkpoints" / "tiny"
+
+
+def shipped_checkpoints() -> tuple[str, ...]:
+    """Names that mean a checkpoint of the package wherever a model is named."""
+    return tuple(sorted(path.name for path in (PACKAGE / "checkpoints").iterdir()))
 
 
 def cache_folder() -> Path:
@@ -48,7 +57,7 @@ def data_folder() -> Path | None:
 
 
 def model_location(name: str) -> str:
-    """Where the model called `name` is: `tiny` ships, everything else is taken as given."""
-    if name == "tiny" and not Path(name).exists():
-        return str(tiny_checkpoint())
+    """Where the model called `name` is: some ship, everything else is taken as given."""
+    if name in shipped_checkpoints() and not Path(name).exists():
+        return str(PACKAGE / "checkpoints" / name)
     return name

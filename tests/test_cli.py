@@ -148,7 +148,7 @@ def test_a_wrong_config_is_refused_with_its_line(
         (["run", "--template", "qwen"], 'unknown template "qwen"'),
         (["run", "--engine", "vlm"], "vlm"),
         (["run", "--model", "no/such/folder", "--engine", "transformers"], "no/such/folder"),
-        (["run", "--samples", "4"], "at temperature 0"),
+        (["run", "--model", "tiny", "--samples", "4"], "at temperature 0"),
         (["run", "--benchmark", "empty.jsonl"], "empty.jsonl"),
         (["run", "--benchmark", "sums.jsonl", "--gold-column", "solution"], "solution"),
         (["score", "nowhere"], "nowhere is not a run: there is no such folder"),

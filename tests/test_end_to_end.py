@@ -45,10 +45,35 @@ def texts(run: Path) -> dict[tuple[object, ...], tuple[str, int | None, str | No
 
 
 @pytest.mark.slow
-def test_the_run_without_arguments_scores_the_tiny_checkpoint_under_two_templates(
-    tmp_path: Path,
-) -> None:
-    done = evalharness("run", "--engine", "transformers", "--limit", "24", folder=tmp_path)
+def test_the_run_without_arguments_measures_length_inflation(tmp_path: Path) -> None:
+    done = evalharness("run", "--engine", "transformers", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    (run,) = (tmp_path / "runs").iterdir()
+    frame = pd.read_parquet(run / "responses.parquet")
+    # 120 problems, 4 samples each.
+    names = ["tiny-base", "tiny-dr_grpo", "tiny-grpo"]
+    assert dict(frame.groupby("model").size()) == dict.fromkeys(names, 480)
+    compared = evalharness(
+        "compare", str(run), "--baseline", "tiny-base", "--json", folder=tmp_path
+    )
+    assert compared.returncode == 0, compared.stderr
+    rows = {
+        row["model"]: row
+        for row in json.loads(compared.stdout)
+        if row["benchmark"] == "practice-sums"
+    }
+    grpo, dr_grpo = rows["tiny-grpo"], rows["tiny-dr_grpo"]
+    # Both got better; only the wrong responses of GRPO are longer on the same problems.
+    assert grpo["low"] > 0 < dr_grpo["low"]
+    assert grpo["inflation_wrong"]["low"] > 1.3
+    assert dr_grpo["inflation_wrong"]["high"] < 1.3
+
+
+@pytest.mark.slow
+def test_the_tiny_checkpoint_works_practice_problems_out(tmp_path: Path) -> None:
+    command = ("run", "--model", "tiny", "--engine", "transformers", "--limit", "24")
+    done = evalharness(*command, "--max-tokens", "256", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     (run,) = (tmp_path / "runs").iterdir()

@@ -29,13 +29,14 @@ def add_run(group: Any) -> None:
         "--model",
         action=Names,
         metavar="M",
-        help="folder or hub id, or NAME=FOLDER; repeatable (default: the shipped tiny checkpoint)",
+        help="folder or hub id, or NAME=FOLDER; repeatable (default: shipped tiny checkpoints)",
     )
     parser.add_argument(
         "--benchmark",
         action=Names,
         metavar="B",
-        help="name, or a JSONL/JSON/CSV/Parquet file, a TOML or a hub id (default: practice)",
+        help="name, or a JSONL/JSON/CSV/Parquet file, a TOML or a hub id (default: practice; "
+        "practice-sums where no model is named either)",
     )
     parser.add_argument(
         "--template",
@@ -46,10 +47,8 @@ def add_run(group: Any) -> None:
     parser.add_argument(
         "--engine", default="auto", help="auto, vllm, transformers, openai or replay"
     )
-    parser.add_argument(
-        "--samples", type=int, default=1, metavar="K", help="a problem (default: 1)"
-    )
-    parser.add_argument("--temperature", type=float, default=0.0, help="0, the default, is greedy")
+    parser.add_argument("--samples", type=int, metavar="K", help="a problem (default: 1)")
+    parser.add_argument("--temperature", type=float, help="0, the default, is greedy")
     parser.add_argument("--top-p", type=float, default=1.0)
     parser.add_argument("--top-k", type=int, default=0, help="0, the default, is off")
     parser.add_argument("--max-tokens", type=int, help="default: 3000, as in the paper")

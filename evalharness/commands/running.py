@@ -18,8 +18,10 @@ from evalharness.errors import EvalHarnessError, InputError
 if TYPE_CHECKING:
     from evalharness.engines.base import EngineOptions
 
-DEMO_MAX_TOKENS = 256
-"""Of the run that needs no arguments; every other run has the paper's 3000."""
+PAPER_MAX_TOKENS = 3000
+_DEMO_BENCHMARK = "practice-sums"
+_DEMO_SAMPLING = {"temperature": 1.0, "samples": 4, "max_tokens": 96}
+"""Of the run that needs no arguments: these checkpoints were trained to be sampled from."""
 
 
 def run_models(options: argparse.Namespace) -> int:
@@ -30,20 +32,17 @@ def run_models(options: argparse.Namespace) -> int:
     from evalharness.report.progress import RunProgress
     from evalharness.templates import load_template
 
-    is_demo = not options.model and not options.benchmark
-    models = dict(_named_model(each) for each in options.model or ["tiny"])
-    default_templates = ["no", "qwen-math"] if list(models) == ["tiny"] else ["qwen-math"]
+    _apply_defaults(options)
+    models = dict(_named_model(each) for each in options.model)
     plan = RunPlan(
         models=models,
-        benchmarks=tuple(
-            open_benchmark(each, options) for each in options.benchmark or ["practice"]
-        ),
-        templates=tuple(load_template(each) for each in options.template or default_templates),
+        benchmarks=tuple(open_benchmark(each, options) for each in options.benchmark),
+        templates=tuple(load_template(each) for each in options.template),
         sampling=Sampling(
             temperature=options.temperature,
             top_p=options.top_p,
             top_k=options.top_k,
-            max_tokens=options.max_tokens or (DEMO_MAX_TOKENS if is_demo else 3000),
+            max_tokens=options.max_tokens,
             num_samples=options.samples,
             seed=options.seed,
         ),
@@ -71,6 +70,29 @@ def run_models(options: argparse.Namespace) -> int:
             f"{folder}/responses.jsonl (error). The same command tries them again."
         )
     return 0
+
+
+def _apply_defaults(options: argparse.Namespace) -> None:
+    """Fill in what wasn't given; with neither a model nor a benchmark it is the demonstration."""
+    from evalharness.paths import DEMO_MODELS
+
+    is_demo = not options.model and not options.benchmark
+    if is_demo:
+        options.model, options.benchmark = list(DEMO_MODELS), [_DEMO_BENCHMARK]
+        options.template = options.template or ["no"]
+        if options.temperature is None and options.samples is None:
+            options.samples = _DEMO_SAMPLING["samples"]
+        if options.temperature is None:
+            options.temperature = _DEMO_SAMPLING["temperature"]
+        options.max_tokens = options.max_tokens or _DEMO_SAMPLING["max_tokens"]
+    options.model = options.model or ["tiny"]
+    options.benchmark = options.benchmark or ["practice"]
+    options.template = options.template or (
+        ["no", "qwen-math"] if options.model == ["tiny"] else ["qwen-math"]
+    )
+    options.temperature = 0.0 if options.temperature is None else options.temperature
+    options.samples = 1 if options.samples is None else options.samples
+    options.max_tokens = PAPER_MAX_TOKENS if options.max_tokens is None else options.max_tokens
 
 
 def _engine_options(options: argparse.Namespace) -> EngineOptions:

@@ -1,0 +1,134 @@
+"""Several trainings from one file: what they are, what is wrong with it, and that they all happen."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evalharness.errors import InputError, TrainingError
+from evalharness.training.comparing import read_comparison, train_all
+from evalharness.training.state import checkpoints
+
+ROOT = Path(__file__).parents[2]
+SMALL = """
+description = "two algorithms"
+
+[[base]]
+kind = "toy"
+hidden-size = 32
+layers = 1
+heads = 1
+context-length = 256
+word = [" so", " hmm"]
+
+[[base]]
+kind = "sft"
+problems = "practice-sums"
+steps = 4
+rows-per-step = 8
+
+[train]
+problems = "practice-sums"
+steps = 2
+problems-per-step = 2
+group-size = 2
+max-tokens = 8
+
+[[runs]]
+algorithm = "grpo"
+seeds = [0, 1]
+
+[[runs]]
+algorithm = "ppo"
+name = "ppo-fast"
+learning-rate = 1e-3
+
+[evaluate]
+benchmark = ["practice-sums"]
+samples = 2
+max-tokens = 8
+"""
+
+
+def _file(folder: Path, text: str) -> Path:
+    path = folder / "compare.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_every_algorithm_and_seed_is_a_training_from_the_last_stage(tmp_path: Path) -> None:
+    found = read_comparison(_file(tmp_path, SMALL), tmp_path / "out")
+    assert [job.name for job in found.stages] == ["base-1", "base"]
+    assert found.stages[1].flags["model"] == str(tmp_path / "out" / "base-1")
+    assert [job.name for job in found.jobs] == ["grpo-0", "grpo-1", "ppo-fast-0"]
+    assert found.base == str(tmp_path / "out" / "base")
+    fast = found.jobs[2].flags
+    assert (fast["model"], fast["seed"], fast["learning-rate"]) == (found.base, 0, 1e-3)
+    assert fast["group-size"] == 2  # shared
+    assert "learning-rate" not in found.jobs[0].flags
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('algorithm = "ppo"', 'algorithm = "pop"', 'unknown algorithm "pop"; did you mean "ppo"'),
+        ("seeds = [0, 1]", 'seeds = ["a"]', r'toml:\d+: "seeds" must be a list of whole numbers'),
+        ("learning-rate = 1e-3", 'model = "x"', r'toml:\d+: "model" is set for every run'),
+        ('kind = "sft"', 'kind = "rl"', '"kind" must be one of toy, sft'),
+        ("[train]", "[trains]", 'unknown key "trains"; did you mean "train"'),
+        ('benchmark = ["practice-sums"]', "", r'\[evaluate\] needs "benchmark"'),
+        ('name = "ppo-fast"', 'name = "grpo"', 'two trainings are called "grpo-0"'),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    assert old in SMALL
+    with pytest.raises(InputError, match=message):
+        read_comparison(_file(tmp_path, SMALL.replace(old, new)), tmp_path / "out")
+
+
+def test_a_training_that_fails_is_named_with_the_end_of_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    text = SMALL.replace("group-size = 2", "group-size = 1")
+    found = read_comparison(_file(tmp_path, text), tmp_path / "out")
+    with pytest.raises(TrainingError, match=r"grpo-\d failed with status 2(?s:.*)give at least 2"):
+        train_all(found, tmp_path / "out", num_jobs=2, note=lambda _: None)
+
+
+@pytest.mark.slow
+def test_the_whole_comparison_trains_evaluates_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    path = _file(tmp_path, SMALL)
+    command = ["train", "compare", str(path), "--out", "out", "--jobs", "2", "--json"]
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "evalharness", *command],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    done = run()
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    compared = [row["model"] for row in rows if row["benchmark"] == "practice-sums"]
+    assert compared == ["grpo-0", "grpo-1", "ppo-fast-0"]
+    weights = {
+        name: (checkpoints(tmp_path / "out" / "trained" / name)[2] / "model.safetensors")
+        for name in compared
+    }
+    written = {name: path.stat().st_mtime_ns for name, path in weights.items()}
+    # Another seed is another model.
+    assert weights["grpo-0"].read_bytes() != weights["ppo-fast-0"].read_bytes()
+    again = run()
+    assert again.returncode == 0, again.stderr
+    assert "720 of 720 responses" in again.stderr or "960 of 960 responses" in again.stderr
+    assert {name: path.stat().st_mtime_ns for name, path in weights.items()} == written
