@@ -19,6 +19,7 @@ from evalharness.checking.expressions import Symbol
 from evalharness.checking.forms import as_set, signed_tuple
 from evalharness.checking.grammar import parse
 from evalharness.checking.measures import read_quantity, read_words
+from evalharness.checking.renaming import bound_arguments
 from evalharness.checking.tokens import Token, UnreadableError
 from evalharness.checking.values import (
     Interval,
@@ -77,8 +78,31 @@ def read_value(tokens: list[Token], state: State) -> Value:
     if not parts:
         raise UnreadableError("nothing but a condition")
     if len(parts) > 1:
-        return _list([read_value(part, state.deeper()) for part in parts])
+        values = [read_value(part, state.deeper()) for part in parts]
+        if len(values) == 2 and _is_domain(values[1], values[0]):
+            state.clauses.append(" ".join(token.text for token in parts[1]))
+            return values[0]
+        return _list(values)
     return _read_single(parts[0], state)
+
+
+def _is_domain(condition: Value, value: Value) -> bool:
+    r"""Whether it says where `a_n = ...` or `f(x) = ...` holds: `n \ge 1`, `x > 0`."""
+    if not isinstance(condition, Relation) or condition.operator not in ("<", "<=", "!="):
+        return False
+    if not isinstance(value, Relation) or value.operator != "=":
+        return False
+    sides = (condition.left, condition.right)
+    names = [
+        side.expression.name
+        for side in sides
+        if isinstance(side, Quantity) and isinstance(side.expression, Symbol)
+    ]
+    if len(names) != 1 or not isinstance(value.left, Quantity):
+        return False
+    left = value.left.expression
+    is_index = isinstance(left, Symbol) and left.name.endswith("_" + names[0])
+    return is_index or names[0] in bound_arguments(value.left)
 
 
 def _joined(groups: list[list[Token]], state: State, *, is_alternative: bool) -> Value:
