@@ -66,7 +66,10 @@ def merge_shards(folders: Sequence[Path], out: Path) -> MergeResult:
     names = _common_tables(parts)
     with RunWriter(out) as writer:
         if writer.has_responses():
-            raise StoreError(f"{out} holds responses already: name another --out")
+            raise StoreError(
+                f"{out} holds responses already: name another --out, or delete "
+                "it if a merge broke off there"
+            )
         spec = _whole_spec(parts)
         writer.write_json(SPEC, spec)
         writer.write_problems(read_problems(parts[0].folder).values())

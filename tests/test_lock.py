@@ -90,6 +90,23 @@ def test_a_lock_that_a_child_of_the_killed_process_keeps_is_taken_over(tmp_path:
             process.stdin.close()
 
 
+def test_a_lock_that_was_given_back_is_free_while_a_child_still_has_the_file(
+    tmp_path: Path,
+) -> None:
+    fork = """child = os.fork()
+    if child == 0:
+        import signal
+        signal.pause()
+    lock.release()
+    print(child, flush=True)"""
+    process, child = start_holder(tmp_path, fork)
+    try:
+        FolderLock(tmp_path).release()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        end(process)
+
+
 @pytest.fixture
 def no_file_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a network file system that has none."""

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import platform
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,6 +77,9 @@ class FolderLock:
         """Give the folder free; calling it twice is allowed."""
         if not self._file.closed:
             self._file.truncate(0)
+            with suppress(OSError):  # where there are no file locks
+                # A child that has inherited the file would keep the lock beyond the close.
+                fcntl.flock(self._file, fcntl.LOCK_UN)
             self._file.close()
 
     def _take(self) -> IO[str]:

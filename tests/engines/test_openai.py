@@ -21,7 +21,7 @@ from evalharness.engines.openai.retries import retry_after_seconds
 from evalharness.errors import EngineError, InputError
 from evalharness.records import Message, Prompt, ResponseKey, Sampling
 from evalharness.store import read_responses
-from tests.engines.served import VLLM_FIELDS, Scripted, serve
+from tests.engines.served import Scripted, serve
 
 ROOT = Path(__file__).parent.parent.parent
 AT_ONCE = RetryPolicy(num_attempts=4, first_seconds=0.0)
@@ -233,6 +233,27 @@ def test_a_passing_fault_is_asked_again(ask, script, fault):
     assert [done.text for done in (found["abc"], found["def"])] == ["cba", "fed"]
     assert [body["prompt"] for body in script.bodies].count("abc") == 3
     assert len(ask.waits) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "[]",
+        "{}",
+        '{"choices": []}',
+        '{"choices": [{"text": "a"}, {"text": "b"}]}',
+        '{"choices": ["text"]}',
+        '{"choices": [{"text": "a"}], "usage": [5]}',
+        '{"choices": [{"text": "a"}], "usage": {"completion_tokens": "five"}}',
+        "[" * 100_000,
+    ],
+)
+def test_an_answer_of_another_shape_is_no_answer(ask, script, answer):
+    script.faults = {"abc": [(200, {"Content-Type": "application/json"}, answer)] * 4}
+    found = ask("abc", "def")
+    assert "an answer that is no completion (application/json" in (found["abc"].error or "")
+    assert len(found["abc"].error or "") < 600
+    assert found["def"].text == "fed"
 
 
 def test_a_stalled_request_is_given_up_and_asked_again(open_client, script):
@@ -550,12 +571,6 @@ def test_the_concurrency_of_a_config_file_is_a_number_or_auto(script, sums, caps
     Path("run.toml").write_text('concurrency = "many"\n')
     assert main([*sums, "--config", "run.toml"]) == 2
     assert 'run.toml:1: "concurrency": "many" is neither' in capsys.readouterr().err
-
-
-def test_the_fields_of_the_scripted_server_are_those_of_vllm():
-    protocol = pytest.importorskip("vllm.entrypoints.openai.completion.protocol")
-    fields = set(protocol.CompletionRequest.model_fields)
-    assert set(VLLM_FIELDS) - fields == {"messages"}
 
 
 def test_prompts_without_a_tokenizer_have_no_length(ask):

@@ -24,6 +24,7 @@ from evalharness.engines.base import Completion, Engine, EngineOptions, Request
 from evalharness.paths import tiny_checkpoint
 from evalharness.records import Prompt, ResponseKey, Sampling
 from evalharness.templates import load_template
+from tests.engines.served import VLLM_FIELDS
 
 pytestmark = [
     pytest.mark.vllm,
@@ -158,3 +159,9 @@ def test_a_prompt_beyond_the_context_is_an_error_of_its_row(served):
     assert done.finish_reason == "error"
     assert (done.error or "").startswith("HTTP 400: ")
     assert "context length" in (done.error or "")
+
+
+def test_the_fields_of_the_scripted_server_are_those_of_vllm():
+    from vllm.entrypoints.openai.completion.protocol import CompletionRequest
+
+    assert set(VLLM_FIELDS) - set(CompletionRequest.model_fields) == {"messages"}

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from evalharness.engines.openai.address import check_base_url, read_key
 from evalharness.engines.openai.limits import Slots
@@ -27,6 +27,7 @@ _BUSY = frozenset({429, 503, 529})
 _FATAL = frozenset({301, 302, 303, 307, 308, 401, 403, 404, 405})
 _LONGEST_MESSAGE = 400
 _CONNECT_SECONDS = 30.0
+_COUNTS = ("completion_tokens", "prompt_tokens")
 # json.dumps would make one for every request.
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
@@ -180,7 +181,7 @@ class Client:
             return _Trouble(what=what, may_pass=True, is_connection=True)
         if status == 200:
             answer = _parse(data)
-            if isinstance(answer, dict) and _has_choice(answer):
+            if _is_completion(answer):
                 return answer
             kind = headers.get("Content-Type", "no content type")
             return _Trouble(
@@ -257,15 +258,24 @@ def _keepalive_socket(address: Any) -> socket.socket:
     return made
 
 
-def _has_choice(answer: dict[str, Any]) -> bool:
-    choices = answer.get("choices")
-    return isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], dict)
+def _is_completion(answer: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether an answer has one choice, and counts that are counts where it has any."""
+    if not isinstance(answer, dict):
+        return False
+    choices, usage = answer.get("choices"), answer.get("usage") or {}
+    return (
+        isinstance(choices, list)
+        and len(choices) == 1
+        and isinstance(choices[0], dict)
+        and isinstance(usage, dict)
+        and all(isinstance(usage.get(name), int | None) for name in _COUNTS)
+    )
 
 
 def _parse(data: bytes) -> Any:
     try:
         return json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
