@@ -275,11 +275,17 @@ def line_chart(
         ],
     )
     y = alt.Y(
-        "value:Q", title=y_title, axis=alt.Axis(format=form), scale=alt.Scale(zero=not has_band)
+        "value:Q",
+        title=y_title,
+        axis=alt.Axis(format=form),
+        # The interval of a length may reach below none.
+        scale=alt.Scale(zero=not has_band) if is_share else alt.Scale(domainMin=0),
     )
     layers = []
     if has_band:
-        layers.append(base.mark_area(opacity=0.14, line=False).encode(y="low:Q", y2="high:Q"))
+        layers.append(
+            base.mark_area(opacity=0.14, line=False, clip=True).encode(y="low:Q", y2="high:Q")
+        )
     layers.append(
         base.mark_line(
             strokeWidth=2,
