@@ -45,19 +45,20 @@ def g_pass_at_k(
 
     Source: Liu et al., arXiv 2412.13147 (G-Pass@k).
     """
-    from scipy import stats
-
     _need_samples(num_samples_P, k)
     if not 0 <= threshold <= 1:
         raise InputError(f"the threshold of G-Pass@k is a share between 0 and 1, not {threshold}")
     # A product such as 0.7 * 10 is a little above 7 in binary: the ceiling must still be 7.
     least = max(1, math.ceil(threshold * k - 1e-9))
-    # Many problems have the same counts, and the law is slow.
-    counts, place_P = np.unique(
-        np.stack([num_samples_P, num_correct_P]), axis=1, return_inverse=True
-    )
-    law = stats.hypergeom(counts[0], counts[1], k)
-    return np.clip(np.asarray(law.sf(least - 1), dtype=float), 0.0, 1.0)[place_P.ravel()]
+    pairs = zip(num_samples_P.tolist(), num_correct_P.tolist(), strict=True)
+    return np.array([_at_least(n, c, k, least) for n, c in pairs])
+
+
+@lru_cache(maxsize=65536)
+def _at_least(n: int, c: int, k: int, least: int) -> float:
+    """The chance that k of n samples, c of them correct, hold so many correct ones."""
+    ways = sum(math.comb(c, j) * math.comb(n - c, k - j) for j in range(least, min(c, k) + 1))
+    return ways / math.comb(n, k)
 
 
 def mean_g_pass_at_k(

@@ -74,7 +74,7 @@ def interval_chart(
         axis = alt.Axis(format="~g", values=_ratio_ticks(domain))
     x = alt.X("value:Q", title=x_title, scale=scale, axis=axis)
     names = alt.Axis(labelExpr=f"split(datum.label, '{_BREAK}')")
-    base = alt.Chart(alt.Data(values=values)).encode(
+    base = alt.Chart(alt.NamedData(name=_ROWS)).encode(
         y=alt.Y("label:N", sort=labels, title=None, axis=names), tooltip=_tooltip(values, form)
     )
     if groups:
@@ -97,7 +97,7 @@ def interval_chart(
         layers.insert(0, line.mark_rule(strokeDash=[4, 4], opacity=0.6).encode(x="at:Q"))
     deepest = max((label.count(_BREAK) + 1 for label in labels), default=1)
     step = max(26, 13 * max(len(groups), 1) + 6, 14 * deepest + 6)
-    return _spec(alt.layer(*layers).properties(height=step * len(labels)))
+    return _spec(alt.layer(*layers).properties(height=step * len(labels)), values)
 
 
 def _ratio_domain(rows: Sequence[Row]) -> list[float]:
@@ -156,7 +156,7 @@ def heat_map(rows: Iterable[Row], *, x_title: str, y_title: str, value: str) -> 
     columns = list(dict.fromkeys(row["x"] for row in values))
     lines = list(dict.fromkeys(row["y"] for row in values))
     highest = max((row["value"] for row in values), default=1.0)
-    base = alt.Chart(alt.Data(values=values)).encode(
+    base = alt.Chart(alt.NamedData(name=_ROWS)).encode(
         x=alt.X(
             "x:N",
             sort=columns,
@@ -180,7 +180,7 @@ def heat_map(rows: Iterable[Row], *, x_title: str, y_title: str, value: str) -> 
             f"datum.value > {0.55 * highest!r}", alt.value("white"), alt.value("#14213d")
         ),
     )
-    return _spec(alt.layer(cells, texts).properties(height=30 * len(lines)))
+    return _spec(alt.layer(cells, texts).properties(height=30 * len(lines)), values)
 
 
 def scatter_chart(
@@ -197,7 +197,7 @@ def scatter_chart(
     alt = require_altair()
     values = [dict(row) for row in rows]
     labels = list(colors) or [row["label"] for row in values]
-    base = alt.Chart(alt.Data(values=values)).encode(
+    base = alt.Chart(alt.NamedData(name=_ROWS)).encode(
         x=alt.X(
             "x:Q",
             title=x_title,
@@ -220,7 +220,7 @@ def scatter_chart(
     if any(row["low"] is not None for row in values):
         rules = base.mark_rule(strokeWidth=1.5, opacity=0.6)
         layers.insert(0, rules.encode(y=alt.Y("low:Q", title=y_title), y2="high:Q"))
-    return _spec(alt.layer(*layers).properties(height=300))
+    return _spec(alt.layer(*layers).properties(height=300), values)
 
 
 def line_chart(
@@ -258,7 +258,7 @@ def line_chart(
         ticks = {"values": sorted({row["x"] for row in values})}
     palette = [(colors or {}).get(label) for label in labels]
     color_scale = alt.Scale(domain=labels, range=palette) if all(palette) else _many(labels)
-    base = alt.Chart(alt.Data(values=values)).encode(
+    base = alt.Chart(alt.NamedData(name=_ROWS)).encode(
         x=alt.X(
             "x:Q",
             title=x_title,
@@ -275,11 +275,17 @@ def line_chart(
         ],
     )
     y = alt.Y(
-        "value:Q", title=y_title, axis=alt.Axis(format=form), scale=alt.Scale(zero=not has_band)
+        "value:Q",
+        title=y_title,
+        axis=alt.Axis(format=form),
+        # The interval of a length may reach below none.
+        scale=alt.Scale(zero=not has_band) if is_share else alt.Scale(domainMin=0),
     )
     layers = []
     if has_band:
-        layers.append(base.mark_area(opacity=0.14, line=False).encode(y="low:Q", y2="high:Q"))
+        layers.append(
+            base.mark_area(opacity=0.14, line=False, clip=True).encode(y="low:Q", y2="high:Q")
+        )
     layers.append(
         base.mark_line(
             strokeWidth=2,
@@ -287,7 +293,7 @@ def line_chart(
             point=alt.OverlayMarkDef(size=45, filled=True) if has_points else False,
         ).encode(y=y)
     )
-    return _spec(alt.layer(*layers).properties(height=280))
+    return _spec(alt.layer(*layers).properties(height=280), values)
 
 
 def _legend(labels: Sequence[str]) -> Any:
@@ -320,8 +326,13 @@ def _tooltip(values: Sequence[Row], form: str) -> list[alt.Tooltip]:
     ]
 
 
-def _spec(chart: Any) -> dict[str, Any]:
+_ROWS = "rows"
+"""The name of a chart's data: Altair would look at each row several times."""
+
+
+def _spec(chart: Any, rows: Sequence[Row]) -> dict[str, Any]:
     spec: dict[str, Any] = chart.properties(width="container").to_dict(validate=False)
+    spec["datasets"] = {**spec.get("datasets", {}), _ROWS: list(rows)}
     spec.pop("config", None)
     spec["autosize"] = {"type": "fit-x", "contains": "padding"}
     return spec

@@ -15,6 +15,7 @@ _PRINT_THEME: dict[str, Any] = {
     "background": "white",
     "font": "DejaVu Sans, Helvetica, Arial, sans-serif",
     "view": {"stroke": None},
+    "title": {"fontSize": 12, "anchor": "start"},
     "axis": {
         "labelLimit": 400,
         "labelFontSize": 11,
