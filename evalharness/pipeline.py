@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from evalharness.engines.base import (
     request_seed,
 )
 from evalharness.errors import InputError, StoreError
-from evalharness.plan import RunPlan
+from evalharness.plan import RunPlan, identity_changes, response_keys
 from evalharness.records import (
     Problem,
     Response,
@@ -76,12 +76,18 @@ def run(plan: RunPlan, folder: Path, progress: Progress) -> RunResult:
         InputError: a prompt doesn't fit the context and `overlong` is `refuse`.
     """
     problems = {problem.problem_id: problem for problem in plan.problems}
+    wanted = response_keys(
+        plan.models,
+        [template.name for template in plan.templates],
+        problems,
+        plan.sampling.num_samples,
+        plan.shard,
+    )
     with ExitStack() as stack:
         writer = stack.enter_context(RunWriter(folder))
         spec = _open_spec(plan, writer)
         writer.write_problems(problems.values())
         kept = _recover(writer, progress)
-        wanted = list(_wanted(plan, problems.values()))
         progress.expect(total=len(wanted), done=len(kept))
 
         scorer = Scorer(problems, answer_formats(spec), plan.golds, progress.judged, plan.checker)
@@ -153,27 +159,13 @@ def _open_spec(plan: RunPlan, writer: RunWriter) -> dict[str, Any]:
 
 
 def _refuse_another_run(folder: Path, spec: dict[str, Any], identity: dict[str, Any]) -> None:
-    before, now = _flat(spec["identity"]), _flat(identity)
-    changes = [
-        f"  {name}: {before.get(name, 'nothing')} -> {now.get(name, 'nothing')}"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
-    ]
+    changes = identity_changes(spec["identity"], identity)
     if changes:
         raise StoreError(
             f"{folder} holds another run. What changed:\n"
             + "\n".join(changes)
             + "\nName another --out, or repeat the first command to go on with that run."
         )
-
-
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {name: value}
-    flat: dict[str, Any] = {}
-    for key, each in value.items():
-        flat |= _flat(each, f"{name}.{key}" if name else key)
-    return flat
 
 
 def _recover(writer: RunWriter, progress: Progress) -> dict[ResponseKey, Response]:
@@ -192,16 +184,6 @@ def _recover(writer: RunWriter, progress: Progress) -> dict[ResponseKey, Respons
         for key, response in recovered.responses.items()
         if response.finish_reason != "error"
     }
-
-
-def _wanted(plan: RunPlan, problems: Iterable[Problem]) -> Iterator[ResponseKey]:
-    """Every response of the run; the samples of one prompt stand together."""
-    problems = list(problems)
-    for model in plan.models:
-        for template in plan.templates:
-            for problem in problems:
-                for index in range(plan.sampling.num_samples):
-                    yield ResponseKey(model, template.name, problem.problem_id, index)
 
 
 def _generate(
@@ -226,6 +208,8 @@ def _generate(
         progress.stage(f"loading {model}")
         record = engine.load(plan.models[model])
         _record_model(spec, model, engine, record, writer)
+        for note in record.notes:
+            progress.note(note)
         progress.stage(f"preparing {len(keys)} prompts for {model}")
         requests, overlong = _requests(plan, problems, keys, engine, record)
         if overlong and plan.overlong == "refuse":
@@ -282,7 +266,9 @@ def _requests(
         if where not in prepared:
             prepared[where] = engine.prepare(template.render(problems[key.problem_id]))
         prompt = prepared[where]
-        room = record.context_length - len(prompt.token_ids or ())
+        room = plan.sampling.max_tokens
+        if record.context_length is not None:
+            room = record.context_length - len(prompt.token_ids or ())
         request = Request(
             key=key,
             prompt=prompt,
@@ -327,7 +313,7 @@ def _response(request: Request, completion: Completion, problems: dict[str, Prob
         prompt_tokens=num_prompt,
         response=completion.text,
         num_tokens=completion.num_tokens,
-        token_limit=request.max_tokens,
+        token_limit=completion.token_limit or request.max_tokens,
         finish_reason=completion.finish_reason,
         stop_reason=completion.stop_reason,
         error=completion.error,

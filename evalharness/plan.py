@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,9 +12,36 @@ from evalharness.benchmarks import Benchmark
 from evalharness.checking import DEFAULT_CHECKER, check_checker
 from evalharness.engines.base import EngineOptions
 from evalharness.errors import InputError
-from evalharness.records import GoldChoice, Problem, Sampling
+from evalharness.records import GoldChoice, Problem, ResponseKey, Sampling
 from evalharness.store import run_id
 from evalharness.templates import Template
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Shard:
+    """Every `num_shards`-th response of a run, from the `number`-th on."""
+
+    number: int
+    """From 0."""
+    num_shards: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.num_shards}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Shard:
+        """From `0/4`.
+
+        Raises:
+            InputError: it is something else; `4/4` is, because the shards of four are 0 to 3.
+        """
+        number, _, count = text.partition("/")
+        if not (number.isdecimal() and count.isdecimal()) or int(number) >= int(count):
+            raise InputError(
+                f'--shard "{text}": write I/N with I from 0 to N - 1: the shards of four are 0/4, '
+                "1/4, 2/4 and 3/4"
+            )
+        return cls(number=int(number), num_shards=int(count))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +63,8 @@ class RunPlan:
     checker: str = DEFAULT_CHECKER
     limit: int | None = None
     """Problems of each benchmark, from its first; None takes all."""
+    shard: Shard | None = None
+    """The part of the run that this process draws; None draws all of it."""
     overlong: Literal["refuse", "record"] = "refuse"
     """What to do about a prompt that leaves no room for a token."""
     command: str = ""
@@ -69,7 +99,7 @@ class RunPlan:
     @property
     def identity(self) -> dict[str, Any]:
         """What makes two runs the same: everything that can change a response."""
-        return {
+        identity = {
             "models": dict(self.models),
             "templates": {template.name: template.sha256 for template in self.templates},
             "benchmarks": {each.name: each.fingerprint for each in self.benchmarks},
@@ -79,6 +109,42 @@ class RunPlan:
             "dtype": self.options.dtype,
             "max_model_len": self.options.max_model_len,
         }
+        # Only where it is set: the runs from before it was known stay what they are.
+        if self.shard is not None:
+            identity["shard"] = str(self.shard)
+        return identity
+
+
+def response_keys(
+    models: Iterable[str],
+    templates: Iterable[str],
+    problem_ids: Iterable[str],
+    num_samples: int,
+    shard: Shard | None = None,
+) -> list[ResponseKey]:
+    """Every response of a run, or of a shard of it; the samples of one prompt stand together.
+
+    A shard takes every `num_shards`-th key, so that each gets its part of the hard problems and of
+    the long responses.
+
+    Raises:
+        InputError: more shards than responses.
+    """
+    templates, problem_ids = list(templates), list(problem_ids)
+    keys = [
+        ResponseKey(model, template, problem_id, index)
+        for model in models
+        for template in templates
+        for problem_id in problem_ids
+        for index in range(num_samples)
+    ]
+    if shard is None:
+        return keys
+    if shard.num_shards > len(keys):
+        raise InputError(
+            f"--shard {shard}: the run has {len(keys)} responses: take as many shards or fewer"
+        )
+    return keys[shard.number :: shard.num_shards]
 
 
 def default_folder(plan: RunPlan) -> Path:
@@ -86,3 +152,22 @@ def default_folder(plan: RunPlan) -> Path:
     name = Path(next(iter(plan.models))).name
     safe = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name)
     return Path("runs") / f"{safe.strip('.') or 'run'}-{run_id(plan.identity)[:8]}"
+
+
+def identity_changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What makes two runs different runs, a line each."""
+    before, now = _flat(before), _flat(now)
+    return [
+        f"  {name}: {before.get(name, 'nothing')} -> {now.get(name, 'nothing')}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {name: value}
+    flat: dict[str, Any] = {}
+    for key, each in value.items():
+        flat |= _flat(each, f"{name}.{key}" if name else key)
+    return flat

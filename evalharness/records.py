@@ -159,6 +159,12 @@ class Verdict(Judgement):
     benchmark: str
     problem_id: str
     sample_index: int
+    answer_group: int | None = None
+    """Samples of one problem with the same number gave the same answer, 0 the right one; None
+    where there is no answer or no second sample."""
+    answer_group_undecided: int | None = None
+    """Comparisons with the answers of earlier samples that took too long or failed: they count as
+    different."""
 
     @property
     def key(self) -> ResponseKey:

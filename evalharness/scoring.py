@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -14,11 +14,16 @@ from evalharness.analysis.clusters import stem_clusters
 from evalharness.analysis.metrics import join_verdicts, run_metrics
 from evalharness.benchmarks import Policies, shipped_policies
 from evalharness.checking import (
+    CHECKERS,
     DEFAULT_ANSWER_FORMAT,
     DEFAULT_CHECKER,
+    NO_GROUP,
+    Ballot,
     CheckerPool,
     Policy,
+    checker_libraries,
     checker_version,
+    find_groups,
 )
 from evalharness.errors import InputError, StoreError
 from evalharness.records import GoldChoice, Judgement, Problem, Response, ResponseKey, Verdict
@@ -104,11 +109,45 @@ class Scorer:
         """
         with self._lock:
             judgements = list(self._judgements.values())
-        return [_verdict(response, future.result()) for response, future in judgements]
+        verdicts = [_verdict(response, future.result()) for response, future in judgements]
+        return with_answer_groups(verdicts, self._policies, self._pool)
 
     def _tell(self, response: Response, future: Future[Judgement]) -> None:
         if self._judged and not future.cancelled() and future.exception() is None:
             self._judged(_verdict(response, future.result()))
+
+
+def with_answer_groups(
+    verdicts: Sequence[Verdict], policies: Mapping[str, Policy], pool: CheckerPool
+) -> list[Verdict]:
+    """The verdicts with which samples of a problem gave the same answer, where it has several.
+
+    The correct ones are one group, because each equals the gold; the others are compared with each
+    other by the rules of the checker.
+
+    Raises:
+        CheckerError: no worker process can start.
+    """
+    samples: dict[tuple[str, str, str], list[int]] = {}
+    for place, each in enumerate(verdicts):
+        samples.setdefault((each.model, each.template, each.problem_id), []).append(place)
+    several = [places for places in samples.values() if len(places) > 1]
+    ballots = [
+        Ballot(
+            [None if verdicts[at].status == "correct" else verdicts[at].extracted for at in places],
+            policies[verdicts[places[0]].problem_id],
+        )
+        for places in several
+    ]
+    grouped = list(verdicts)
+    for places, groups in zip(several, find_groups(ballots, pool), strict=True):
+        for at, number, undecided in zip(places, groups.numbers, groups.num_undecided, strict=True):
+            is_correct = verdicts[at].status == "correct"
+            group = 0 if is_correct else None if number == NO_GROUP else number + 1
+            grouped[at] = dataclasses.replace(
+                verdicts[at], answer_group=group, answer_group_undecided=undecided
+            )
+    return grouped
 
 
 def _no_response(response: Response, gold: str) -> Judgement:
@@ -192,8 +231,9 @@ def score_run(
 
 
 def store_verdicts(writer: RunWriter, name: str, verdicts: Iterable[Verdict]) -> str:
-    """Write a verdict table and the metrics that follow from it."""
-    writer.write_verdicts(name, verdicts)
+    """Write a verdict table, with the versions it depends on, and the metrics that follow."""
+    is_ours = name.partition("@")[0] in CHECKERS
+    writer.write_verdicts(name, verdicts, checker_libraries() if is_ours else None)
     writer.write_json(METRICS, metrics_of(writer.folder, name))
     return name
 
@@ -207,14 +247,73 @@ def judged_frame(folder: Path, verdicts: str) -> pd.DataFrame:
     """One row a judged response, without its text."""
     columns = ["benchmark", "model", "template", "problem_id", "sample_index"]
     columns += ["num_tokens", "finish_reason", "token_limit"]
-    return join_verdicts(responses_frame(folder, columns), verdicts_frame(folder, verdicts))
+    judged = ["model", "template", "problem_id", "sample_index", "status", "extracted"]
+    table = verdicts_frame(folder, verdicts, [*judged, *_YOUNGER])
+    unknown = [name for name in _YOUNGER if table[name].isna().all()]
+    return join_verdicts(responses_frame(folder, columns), table.drop(columns=unknown), _YOUNGER)
 
 
 def frame_metrics(folder: Path, frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The metrics of the judged responses of a run, models and templates as they were given."""
+    """The metrics of the judged responses of a run, models and templates as they were given.
+
+    Answers are the same where the verdict table says so; in a table from before it did, where
+    their texts are.
+    """
     spec = read_spec(folder)
     clusters = stem_clusters(read_problems(folder).values())
-    rows = run_metrics(frame, list(spec["benchmarks"]), clusters)
+    rows = run_metrics(_by_group(frame), list(spec["benchmarks"]), clusters)
+    rows = _with_undecided(rows, frame)
+    rows = _with_lenient(rows, frame, clusters)
     models = {name: place for place, name in enumerate(spec["models"])}
     templates = {name: place for place, name in enumerate(spec["templates"])}
     return sorted(rows, key=lambda row: (models[row["model"]], templates[row["template"]]))
+
+
+_YOUNGER = ("lenient_status", "answer_group", "answer_group_undecided")
+"""Columns that verdict tables from before don't have."""
+
+
+def _by_group(frame: pd.DataFrame) -> pd.DataFrame:
+    """With the name of its group in place of each answer, where groups are known."""
+    if "answer_group" not in frame or frame["answer_group"].isna().all():
+        return frame
+    numbers = frame["answer_group"]
+    return frame.assign(extracted=[None if n != n else f"group {n:.0f}" for n in numbers])
+
+
+def _with_undecided(rows: list[dict[str, Any]], frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows, with how many answers could not be compared in the notes of maj@K."""
+    if "answer_group_undecided" not in frame:
+        return rows
+    counts = frame.groupby(["model", "template", "benchmark"])["answer_group_undecided"].sum()
+    for (model, template, benchmark), count in counts[counts > 0].items():
+        for row in rows:
+            place = (row["model"], row["template"])
+            is_vote = row["metric"].startswith("maj@") and row["benchmark"] in (benchmark, "micro")
+            if is_vote and place == (model, template):
+                what = f"{count:.0f} comparisons of {benchmark} answers took too long: different"
+                row["notes"] = "; ".join(filter(None, (row["notes"], what)))
+    return rows
+
+
+def _with_lenient(
+    rows: list[dict[str, Any]], frame: pd.DataFrame, clusters: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    """The rows, with `accuracy_lenient` behind each accuracy: the answer in any place counts."""
+    if "lenient_status" not in frame or frame["lenient_status"].isna().any():
+        return rows
+    lenient = run_metrics(
+        frame.assign(status=frame["lenient_status"]), list(frame["benchmark"].unique()), clusters
+    )
+    by_place = {
+        (row["model"], row["template"], row["benchmark"]): row
+        for row in lenient
+        if row["metric"] == "accuracy"
+    }
+    both = []
+    for row in rows:
+        both.append(row)
+        if row["metric"] == "accuracy":
+            place = (row["model"], row["template"], row["benchmark"])
+            both.append(by_place[place] | {"metric": "accuracy_lenient"})
+    return both

@@ -20,6 +20,8 @@ _PACKAGES = (
     "math-verify",
     "latex2sympy2-extended",
     "sympy",
+    "mpmath",
+    "gmpy2",
     "pandas",
     "numpy",
     "ray",

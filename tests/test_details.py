@@ -76,10 +76,11 @@ def test_details_show_lengths_by_verdict_budgets_texts_and_series(
     assert _row(budgets, "step-10", "no", "sums") == ["25.0"] * 3  # at 256, 512, 1024
     texts = text[text.index("What the texts do") :]
     # answered 2 of 4, boxed 2, tagged 0, strict 1, lenient also the one without a box, loop 1,
-    # new question 1, never stops 1, second thoughts 1 with 2 * 10 keywords, of 1600 tokens
+    # goes on 1 with a new question, never stops 1, second thoughts 1 with 2 * 10 keywords, of 1600
+    # tokens, in 1 of 4 problems
     assert _row(texts, "step-10", "no") == [
-        *("4", "50.0", "50.0", "0.0", "25.0", "50.0", "25.0", "25.0", "25.0"),
-        *("25.0", "5.00", "12.50"),
+        *("4", "50.0", "50.0", "0.0", "25.0", "50.0", "25.0", "25.0", "25.0", "25.0"),
+        *("25.0", "25.0", "5.00", "12.50"),
     ]
     series = text[text.index("Checkpoints of one training under no") :]
     assert _row(series, "sums", "10")[0].startswith("25.0")

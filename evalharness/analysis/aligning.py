@@ -22,12 +22,12 @@ class _Columns:
 
     problem_ids: tuple[str, ...]
     """In the order of the frame."""
-    problem_N: NDArray[np.int64]  # noqa: N815 - the shape suffix of the conventions
+    problem_N: NDArray[np.int64]
     """Places in `problem_ids`."""
-    correct_N: NDArray[np.bool_]  # noqa: N815 - the same
-    tokens_N: NDArray[np.float64]  # noqa: N815 - the same
+    correct_N: NDArray[np.bool_]
+    tokens_N: NDArray[np.float64]
     """NaN where the length isn't known."""
-    limit_N: NDArray[np.float64]  # noqa: N815 - the same
+    limit_N: NDArray[np.float64]
     """Infinite where it isn't known."""
     truncated_share: float | None
 

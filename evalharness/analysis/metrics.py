@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,11 +38,16 @@ SHARES = ("no_answer", "unparsed", "timeout", "error")
 """Statuses whose share is reported apart: none of them is a wrong answer that was read."""
 
 
-def join_verdicts(responses: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
-    """One row a judged response, with the columns that metrics need."""
+def join_verdicts(
+    responses: pd.DataFrame, verdicts: pd.DataFrame, more: Sequence[str] = ()
+) -> pd.DataFrame:
+    """One row a judged response, with the columns that metrics need.
+
+    `more` are columns of the verdicts to take along where they are there.
+    """
     key = ["model", "template", "problem_id", "sample_index"]
     left = responses[["benchmark", *key, "num_tokens", "finish_reason", "token_limit"]]
-    right = verdicts[[*key, "status", "extracted"]]
+    right = verdicts[[*key, "status", "extracted", *(name for name in more if name in verdicts)]]
     return left.merge(right, on=key, how="inner", validate="one_to_one")
 
 

@@ -12,6 +12,7 @@ from evalharness.benchmarks.loading import (
     fetch_benchmark,
     list_benchmarks,
     load_benchmark,
+    load_rows,
     row_hashes,
 )
 from evalharness.benchmarks.matching import ProblemIndex
@@ -28,6 +29,7 @@ __all__ = [
     "list_benchmarks",
     "load_benchmark",
     "load_policies",
+    "load_rows",
     "row_hashes",
     "shipped_policies",
 ]

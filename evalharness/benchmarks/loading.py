@@ -128,6 +128,31 @@ def load_benchmark(
     return benchmark
 
 
+def load_rows(name_or_path: str, *, base_url: str = sources.GITHUB) -> list[Row]:
+    """The rows behind a benchmark as published, with every column: solutions, levels, subjects.
+
+    Takes what `load_benchmark` takes; nothing is verified.
+
+    Raises:
+        InputError: unknown name, or a definition or a file that is wrong.
+        DataError: the data can't be had.
+    """
+    path = Path(name_or_path).expanduser()
+    name = known_name(name_or_path)
+    if name or path.suffix == ".toml":
+        if name:
+            path = paths.shipped_folder("benchmarks") / f"{name}.toml"
+        definition = read_definition(path)
+        return (_here(definition) or _fetched(definition, base_url)).rows
+    if path.suffix.lower() in sources.SUFFIXES:
+        if not path.is_file():
+            raise InputError(f"{display_path(path)}: no such file")
+        return list(sources.read_file(path))
+    if hub_id := _HUB_ID.fullmatch(name_or_path):
+        return sources.read_hub(_hub_dataset(hub_id))
+    raise _unknown(name_or_path)
+
+
 def list_benchmarks() -> list[BenchmarkInfo]:
     """The shipped benchmarks, each really loaded and checked where its data is on this machine.
 
@@ -276,16 +301,20 @@ def _load_file(path: Path, options: _Options) -> Benchmark:
 
 
 def _load_hub(hub_id: re.Match[str], options: _Options) -> Benchmark:
+    hub = _hub_dataset(hub_id)
+    # The whole id is the name: its last part is often that of a shipped benchmark.
+    name = hub_id["hub"] + (f":{hub_id['names']}" if hub_id["names"] else "")
+    return _load_undefined(name, f"hub data set {hub_id[0]}", sources.read_hub(hub), options)
+
+
+def _hub_dataset(hub_id: re.Match[str]) -> HubDataset:
     config, _, split = (hub_id["names"] or "").rpartition(":")
-    hub = HubDataset(
+    return HubDataset(
         hub=hub_id["hub"],
         revision=hub_id["revision"],
         config=config or None,
         split=split or None,
     )
-    # The whole id is the name: its last part is often that of a shipped benchmark.
-    name = hub_id["hub"] + (f":{hub_id['names']}" if hub_id["names"] else "")
-    return _load_undefined(name, f"hub data set {hub_id[0]}", sources.read_hub(hub), options)
 
 
 def _load_undefined(name: str, described: str, rows: Sequence[Row], options: _Options) -> Benchmark:

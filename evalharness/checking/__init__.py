@@ -6,6 +6,7 @@ from evalharness.checking.checkers import (
     CHECKERS,
     DEFAULT_CHECKER,
     check_checker,
+    checker_libraries,
     checker_version,
 )
 from evalharness.checking.extract import (
@@ -16,6 +17,7 @@ from evalharness.checking.extract import (
     extract_leniently,
 )
 from evalharness.checking.frames import check_frame
+from evalharness.checking.grouping import NO_GROUP, Ballot, Groups, find_groups
 from evalharness.checking.policy import Policy
 from evalharness.checking.process import CheckerError
 from evalharness.checking.reward import make_reward, reward
@@ -27,16 +29,21 @@ __all__ = [
     "CHECKERS",
     "DEFAULT_ANSWER_FORMAT",
     "DEFAULT_CHECKER",
+    "NO_GROUP",
+    "Ballot",
     "CheckerError",
     "CheckerPool",
     "Extraction",
+    "Groups",
     "Policy",
     "check",
     "check_checker",
     "check_frame",
+    "checker_libraries",
     "checker_version",
     "extract",
     "extract_leniently",
+    "find_groups",
     "group_answers",
     "make_reward",
     "reward",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from evalharness.checking.equivalence import Equivalence
+from evalharness.checking.equivalence import Equivalence, Identity, identify_text
 from evalharness.checking.policy import Policy
 from evalharness.definitions import suggestion
 from evalharness.errors import InputError
@@ -27,6 +27,8 @@ class Checker(NamedTuple):
     """Bounds neither time nor memory: only for a process that can be killed."""
     cheap: Callable[[tuple[str, ...], str, Policy], Equivalence | None]
     """What can be decided in microseconds, in any process; None where it can't."""
+    identify: Callable[[str, Policy], Identity]
+    """What an answer is by itself, so that many of them need no comparing in pairs."""
 
 
 def open_checker(name: str) -> Checker:
@@ -39,10 +41,12 @@ def open_checker(name: str) -> Checker:
     if name == "math-verify":
         from evalharness.checking import mathverify
 
-        return Checker(mathverify.judge_answer, mathverify.cheap_judgement)
+        return Checker(mathverify.judge_answer, mathverify.cheap_judgement, identify_text)
     from evalharness.checking import equivalence
 
-    return Checker(equivalence.judge_answer, equivalence.cheap_judgement)
+    return Checker(
+        equivalence.judge_answer, equivalence.cheap_judgement, equivalence.identify_answer
+    )
 
 
 def check_checker(name: str) -> None:
@@ -66,3 +70,20 @@ def checker_version(name: str = DEFAULT_CHECKER) -> str:
     from importlib.metadata import version
 
     return f"{version('math-verify')}+{_MATH_VERIFY_LAYER}"
+
+
+_LIBRARIES = ("math-verify", "latex2sympy2-extended", "sympy", "mpmath", "gmpy2")
+
+
+def checker_libraries() -> dict[str, str]:
+    """The versions of what a verdict may depend on; gmpy2, which is optional, where it is there."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions

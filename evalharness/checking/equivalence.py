@@ -10,24 +10,31 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from evalharness.checking.expressions import Number
 from evalharness.checking.policy import Policy
-from evalharness.checking.quantities import Effort
+from evalharness.checking.quantities import Effort, is_printed_float
 from evalharness.checking.reading import read
+from evalharness.checking.renaming import with_bound_names_of
 from evalharness.checking.structure import same_value
 from evalharness.checking.text import canonical, shorten
 from evalharness.checking.tokens import UnreadableError
-from evalharness.checking.values import Reading, describe
+from evalharness.checking.values import Quantity, Reading, describe
 
 __all__ = [
     "Equivalence",
     "GoldReading",
+    "Identity",
+    "best_of",
     "canonical",
     "cheap_judgement",
     "equal",
     "equal_text",
+    "identify_answer",
+    "identify_text",
     "judge_answer",
     "read_gold",
     "same_answer",
@@ -68,6 +75,37 @@ class GoldReading:
     """The likeliest reading on one line."""
     reason: str
     """For a person: why it can't be read or isn't equal to itself; empty otherwise."""
+
+
+class Identity(NamedTuple):
+    """What is known of an answer without comparing it: equal keys are the same answer."""
+
+    kind: Literal["number", "unreadable", "other"]
+    """Two numbers with different keys differ, and an answer that can't be read equals nothing
+    but its own text; of others only a comparison tells."""
+    key: tuple[str, str | Fraction]
+
+
+def identify_text(answer: str, policy: Policy) -> Identity:  # noqa: ARG001 - knows none
+    """The identity of an answer of which nothing but the text is known."""
+    return Identity("other", ("text", canonical(answer)))
+
+
+def identify_answer(answer: str, policy: Policy = DEFAULT_POLICY) -> Identity:
+    """The identity of an answer: its value where it is one plain number and numbers are exact."""
+    readings = _read(answer)
+    text = ("text", canonical(answer))
+    if isinstance(readings, str):
+        return Identity("unreadable", text)
+    is_exact = policy.rounding == "none" and not (
+        policy.relative_tolerance or policy.absolute_tolerance
+    )
+    value = readings[0].value
+    if len(readings) == 1 and is_exact and isinstance(value, Quantity) and not value.unit:
+        number = value.expression
+        if isinstance(number, Number) and not is_printed_float(number):
+            return Identity("number", ("number", number.value))
+    return Identity("other", text)
 
 
 def equal_text(golds: tuple[str, ...], answer: str) -> Equivalence | None:
@@ -117,7 +155,7 @@ def judge_answer(
         if result.status == "correct":
             return result
         results.append(result)
-    return _best_of(golds, results)
+    return best_of(golds, results)
 
 
 def cheap_judgement(
@@ -140,7 +178,7 @@ def cheap_judgement(
             return result
         results.append(result)
     if all(result.status == "incorrect" for result in results):
-        return _best_of(golds, results)
+        return best_of(golds, results)
     return None
 
 
@@ -163,7 +201,7 @@ def read_gold(gold: str, policy: Policy = DEFAULT_POLICY) -> GoldReading:
     return GoldReading(is_readable=True, is_equal_to_itself=is_equal, read_as=shown, reason=reason)
 
 
-def _best_of(golds: tuple[str, ...], results: list[Equivalence]) -> Equivalence:
+def best_of(golds: tuple[str, ...], results: list[Equivalence]) -> Equivalence:
     """The verdict over several golds, none of which matched."""
     chosen = next((result for result in results if result.status == "incorrect"), results[0])
     reason = chosen.reason
@@ -210,6 +248,8 @@ def _compare(gold: str, answer: str, policy: Policy, effort: Effort) -> Equivale
     for left in golds:
         for right in answers:
             result = same_value(left.value, right.value, policy, effort)
+            if result is False and policy.rename == "either":
+                result = _same_but_for_names(left, right, policy, effort)
             if result and not _same_clauses(left.clause, right.clause):
                 result = None
             if result:
@@ -217,6 +257,19 @@ def _compare(gold: str, answer: str, policy: Policy, effort: Effort) -> Equivale
             results.append(result)
     decided = None if None in results else False
     return _verdict(decided, gold, answer, golds[0], answers[0], effort)
+
+
+def _same_but_for_names(
+    gold: Reading, answer: Reading, policy: Policy, effort: Effort
+) -> bool | None:
+    """Whether they agree under other names for what both bind: `2k, k in Z` and `2n, n in Z`."""
+    is_undecided = False
+    for value in with_bound_names_of(gold, answer):
+        result = same_value(gold.value, value, policy, effort)
+        if result:
+            return True
+        is_undecided |= result is None
+    return None if is_undecided else False
 
 
 def _same_clauses(gold: str, answer: str) -> bool:

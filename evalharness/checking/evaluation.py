@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from evalharness.checking.expressions import Expression, Number, Symbol
+from evalharness.checking.expressions import Expression, Number, Symbol, exact
 
 MAX_EXPONENT = 100_000_000
 """Of two: larger values aren't computed."""
@@ -85,6 +85,11 @@ def _evaluate(expression: Expression, point: Mapping[str, Value]) -> Value:
     head, args = expression.head, expression.args
     if head in ("sum", "prod"):
         return _series(head, args, point)
+    if head == "based":
+        digits = exact(expression)
+        if digits is None:
+            raise UndefinedError("digits that their base doesn't have")
+        return mpmath.mpf(digits.numerator)
     values = [_evaluate(argument, point) for argument in args]
     function = _functions().get(head)
     if function is not None:

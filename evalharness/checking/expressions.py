@@ -72,6 +72,8 @@ def free_symbols(expression: Expression) -> frozenset[str]:
         return frozenset()
     if isinstance(expression, Symbol):
         return frozenset() if expression.name in CONSTANTS else frozenset({expression.name})
+    if expression.head == "based":  # its digits are no name
+        return free_symbols(expression.args[1])
     inner = frozenset[str]().union(*map(free_symbols, expression.args))
     if expression.head in ("sum", "prod", "int") and isinstance(expression.args[0], Symbol):
         inner -= {expression.args[0].name}
@@ -100,6 +102,8 @@ def exact(expression: Expression) -> Fraction | None:
         return None
     if expression.head == "based":
         return _exact_based(*expression.args)
+    if expression.head == "^" and _is_one(expression.args[0]) and _is_whole(expression.args[1]):
+        return Fraction(1)
     values = []
     for argument in expression.args:
         value = exact(argument)
@@ -107,6 +111,19 @@ def exact(expression: Expression) -> Fraction | None:
             return None
         values.append(value)
     return _exact_call(expression.head, values)
+
+
+def _is_one(expression: Expression) -> bool:
+    return isinstance(expression, Number) and expression.value == 1
+
+
+def _is_whole(expression: Expression) -> bool:
+    """Whether it is a positive whole number, told without its value: `2^{2^{10^9}}` is one."""
+    if isinstance(expression, Number):
+        return expression.value > 0 and expression.value.denominator == 1
+    if isinstance(expression, Symbol) or expression.head not in ("+", "*", "^", "!"):
+        return False
+    return all(map(_is_whole, expression.args))
 
 
 def _exact_based(digits: Expression, base: Expression) -> Fraction | None:

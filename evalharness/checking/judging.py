@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 from concurrent.futures import Future
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from evalharness.checking.equivalence import Equivalence
 from evalharness.checking.extract import Extraction, extract, extract_leniently
+from evalharness.checking.messages import Outcome
 from evalharness.checking.policy import Policy
-from evalharness.checking.process import Outcome
 from evalharness.records import Judgement, Status
 
 
@@ -56,6 +56,15 @@ def pass_on(done: Future[Outcome], found: Readings, future: Future[Judgement]) -
         future.set_exception(error)
     else:
         future.set_result(judgement(found, done.result()))
+
+
+T = TypeVar("T")
+
+
+def settle(future: Future[T], found: T) -> None:
+    """Give the result to those who wait for it, unless they have stopped waiting."""
+    if future.set_running_or_notify_cancel():
+        future.set_result(found)
 
 
 def outcome_of(cheap: Equivalence) -> Outcome:

@@ -10,26 +10,11 @@ import functools
 import re
 from typing import Any
 
-from evalharness.checking.equivalence import Equivalence, shorten
+from evalharness.checking.equivalence import Equivalence, best_of, equal_text
 from evalharness.checking.policy import Policy
+from evalharness.checking.text import canonical, shorten
 
-_WHITE_SPACE = re.compile(r"\s+")
 _DOLLAR = re.compile(r"(?<!\\)\$")
-_ENVIRONMENTS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"))
-
-
-def canonical(text: str) -> str:
-    """The text without the math environment around it, a final full stop and doubled spaces."""
-    text = _WHITE_SPACE.sub(" ", text).strip()
-    for opening, closing in _ENVIRONMENTS:
-        inner = text[len(opening) : -len(closing)]
-        is_whole = text == opening + inner + closing and len(text) > len(opening + closing)
-        if is_whole and opening not in inner and closing not in inner:
-            text = inner.strip()
-            break
-    if text.endswith(".") and not text.endswith(".."):
-        text = text[:-1].rstrip()
-    return text
 
 
 def cheap_judgement(
@@ -38,12 +23,7 @@ def cheap_judgement(
     policy: Policy,  # noqa: ARG001 - math-verify knows none
 ) -> Equivalence | None:
     """The verdict that needs no mathematics: correct where the texts agree, otherwise None."""
-    wanted = canonical(answer)
-    for gold in golds:
-        if wanted and canonical(gold) == wanted:
-            reason = f"the answer is the gold {shorten(gold)}"
-            return Equivalence(status="correct", method="exact", reason=reason, gold=gold)
-    return None
+    return equal_text(golds, answer)
 
 
 def judge_answer(golds: tuple[str, ...], answer: str, policy: Policy) -> Equivalence:
@@ -68,14 +48,7 @@ def judge_answer(golds: tuple[str, ...], answer: str, policy: Policy) -> Equival
         if result.status == "correct":
             return result
         results.append(result)
-    chosen = next((result for result in results if result.status == "incorrect"), results[0])
-    reason = chosen.reason
-    if chosen.status == "incorrect" and len(golds) > 1:
-        reason = f"{reason} (as from the other {len(golds) - 1} golds)"
-        unread = sum(result.status != "incorrect" for result in results)
-        if unread:
-            reason = f"{chosen.reason} ({unread} of {len(golds)} golds could not be compared)"
-    return Equivalence(status=chosen.status, method=chosen.method, reason=reason, gold=golds[0])
+    return best_of(golds, results)
 
 
 def _compare(gold: str, answer: str) -> Equivalence:

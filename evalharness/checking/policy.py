@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -55,9 +56,8 @@ class Policy:
     """Two numbers are equal when they differ by at most this (OlympiadBench states one)."""
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
-        for field in fields(self):
-            _check(field.name, getattr(self, field.name), get_args(hints[field.name]))
+        for name, choices in _choices():
+            _check(name, getattr(self, name), choices)
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> Self:
@@ -84,6 +84,13 @@ class Policy:
     def __str__(self) -> str:
         changes = self.changes()
         return ", ".join(f"{key}={value}" for key, value in changes.items())
+
+
+@functools.cache
+def _choices() -> list[tuple[str, tuple[str, ...]]]:
+    """Every field with the values that it may have; without any for a number."""
+    hints = get_type_hints(Policy)
+    return [(field.name, get_args(hints[field.name])) for field in fields(Policy)]
 
 
 def _check(key: str, value: object, choices: tuple[str, ...]) -> None:

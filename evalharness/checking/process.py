@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import functools
-import json
+import math
 import os
 import selectors
 import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from evalharness.checking.checkers import DEFAULT_CHECKER
-from evalharness.checking.policy import Policy
+from evalharness.checking.messages import Found, Outcome, Request, reply_of, request_line
 from evalharness.errors import EvalHarnessError
 from evalharness.paths import PACKAGE
-from evalharness.records import Status
 
 _START_SECONDS = 120.0
+_LOOK_SECONDS = 0.05
+"""Asking what a worker has computed costs as much as some answers: not before each of them."""
 _MOST_WAITING = 5
 """A worker that is kept from computing may take so many times its limit on the clock."""
 
@@ -36,55 +35,6 @@ class TimedOutError(Exception):
 
 class WorkerDiedError(Exception):
     """The worker ended instead of answering; the message says how."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What became of one comparison."""
-
-    status: Status
-    gold: str | None
-    method: str | None
-    reason: str
-    num_milliseconds: float
-    gold_read: str | None = None
-    answer_read: str | None = None
-
-
-Comparison = tuple[tuple[str, ...], str, Policy]
-"""Golds, answer and policy: all that an outcome depends on."""
-
-
-@functools.lru_cache(maxsize=1024)
-def _changes(policy: Policy) -> dict[str, Any]:
-    return policy.changes()
-
-
-def _request(golds: tuple[str, ...], answer: str, policy: Policy, timeout_seconds: float) -> bytes:
-    request = {
-        "golds": golds,
-        "answer": answer,
-        "policy": _changes(policy),
-        # Its own alarm is for the case that this process isn't there to kill it.
-        "limit_seconds": _MOST_WAITING * timeout_seconds + 1,
-    }
-    return json.dumps(request).encode("ascii") + b"\n"
-
-
-def _reply(line: bytes, golds: tuple[str, ...]) -> Outcome:
-    try:
-        reply = json.loads(line)
-    except ValueError as error:
-        raise WorkerDiedError(f"it wrote {line[:80]!r} instead of an answer") from error
-    return Outcome(
-        status=reply["status"],
-        gold=reply["gold"] if reply["gold"] is not None else golds[0],
-        method=reply["method"],
-        reason=reply["reason"],
-        num_milliseconds=reply["num_milliseconds"],
-        gold_read=reply["gold_read"],
-        answer_read=reply["answer_read"],
-    )
 
 
 class WorkerProcess:
@@ -119,7 +69,9 @@ class WorkerProcess:
         self._stdout = self._process.stdout
         os.set_blocking(self._stdin.fileno(), False)
         os.set_blocking(self._stdout.fileno(), False)
-        self._received = bytearray()
+        self._received = b""
+        self._lines: deque[bytes] = deque()
+        self._last_look, self._worked_before = -math.inf, 0.0
         self._to_write = memoryview(b"")
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._stdout, selectors.EVENT_READ)
@@ -148,22 +100,25 @@ class WorkerProcess:
                 "to see why"
             ) from error
 
-    def compare(
-        self, comparisons: Iterable[Comparison], timeout_seconds: float
-    ) -> Iterator[Outcome]:
-        """Ask for some comparisons at once; their outcomes in order, each when it is there.
+    def ask(self, requests: Iterable[Request], timeout_seconds: float) -> Iterator[Outcome | Found]:
+        """Ask several things at once; the replies in order, each when it is there.
 
         Raises:
             TimedOutError: the next one took more than `timeout_seconds`; the rest wasn't begun.
             WorkerDiedError: it was killed or crashed.
         """
-        asked = list(comparisons)
-        lines = [_request(*each, timeout_seconds) for each in asked]
-        self._to_write = memoryview(b"".join(lines))
+        asked = list(requests)
+        # Its own alarm is for the case that this process isn't there to kill it.
+        alarm = _MOST_WAITING * timeout_seconds + 1
+        self._to_write = memoryview(b"".join(request_line(each, alarm) for each in asked))
         if self._to_write:
             self._selector.register(self._stdin, selectors.EVENT_WRITE)
-        for golds, _, _ in asked:
-            yield _reply(self._receive(timeout_seconds), golds)
+        for request in asked:
+            line = self._receive(timeout_seconds)
+            try:
+                yield reply_of(line, request)
+            except ValueError as error:
+                raise WorkerDiedError(f"it wrote {line[:80]!r} instead of an answer") from error
 
     def kill(self) -> None:
         """SIGKILL; any thread may call it."""
@@ -184,13 +139,17 @@ class WorkerProcess:
         A verdict must not depend on what else the machine does: the limit is on the worker's own
         computing time where the system tells it, and on the clock at `_MOST_WAITING` times that.
         """
-        began, worked_before = time.monotonic(), self._cpu_seconds()
+        if self._lines:
+            return self._lines.popleft()
+        began = time.monotonic()
+        if began - self._last_look > _LOOK_SECONDS:
+            self._look(began)
         latest = began + _MOST_WAITING * seconds
         deadline = began + seconds
-        while b"\n" not in self._received:
+        while not self._lines:
             remaining = deadline - time.monotonic()
             if remaining <= 0 and deadline < latest:
-                unused = seconds - (self._cpu_seconds() - worked_before)
+                unused = seconds - (self._cpu_seconds() - self._worked_before)
                 deadline = min(time.monotonic() + max(unused, 0.0), latest)
                 remaining = deadline - time.monotonic()
             if remaining <= 0:
@@ -200,9 +159,11 @@ class WorkerProcess:
                     self._write()
                 else:
                     self._read()
-        line, _, rest = self._received.partition(b"\n")
-        self._received = rest
-        return bytes(line)
+        return self._lines.popleft()
+
+    def _look(self, now: float) -> None:
+        """Note what the worker has computed so far, against which a limit is measured."""
+        self._last_look, self._worked_before = now, self._cpu_seconds()
 
     def _cpu_seconds(self) -> float:
         """What the worker has computed since it started; the clock where the system can't say."""
@@ -228,7 +189,8 @@ class WorkerProcess:
         chunk = os.read(self._stdout.fileno(), 1 << 16)
         if not chunk:
             raise WorkerDiedError(self._how_it_ended())
-        self._received += chunk
+        *lines, self._received = (self._received + chunk).split(b"\n")
+        self._lines.extend(lines)
 
     def _how_it_ended(self) -> str:
         try:

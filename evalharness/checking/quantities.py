@@ -15,7 +15,6 @@ from evalharness.checking.expressions import (
     exact,
     free_symbols,
     key,
-    substitute,
     walk,
 )
 from evalharness.checking.policy import Policy
@@ -98,8 +97,8 @@ def _readings(
         pairs += [(_to_base_ten(left), _to_base_ten(right)) for left, right in pairs]
     if policy.units == "ignore" and _has(gold, "marked:'") != _has(answer, "marked:'"):
         pairs = [(_without(left, "marked:'"), _without(right, "marked:'")) for left, right in pairs]
-    if _has(gold, "based") != _has(answer, "based") and policy.units == "ignore":
-        pairs = [(_without_base(left), _without_base(right)) for left, right in pairs]
+    if _has(gold, "based") and not _has(answer, "based") and policy.units == "ignore":
+        pairs = [(_without_base(left), right) for left, right in pairs]
     return pairs
 
 
@@ -124,12 +123,15 @@ def _to_base_ten(expression: Expression) -> Expression:
 
 
 def _without_base(expression: Expression) -> Expression:
-    """Digits in a stated base as the bare digits, where the other side names no base."""
-    if isinstance(expression, Call) and expression.head == "based":
+    """Digits in a stated base as the bare digits, for an answer that leaves the base out."""
+    if not isinstance(expression, Call):
+        return expression
+    if expression.head == "based":
         digits = expression.args[0]
         if isinstance(digits, Symbol) and digits.name.isdigit() and len(digits.name) < 1000:
             return Number(Fraction(int(digits.name)))
-    return expression
+        return expression
+    return Call(expression.head, tuple(map(_without_base, expression.args)))
 
 
 def exact_or_none(expression: Expression) -> Fraction | None:
@@ -148,7 +150,7 @@ def _same(left: Expression, right: Expression, policy: Policy, effort: Effort) -
     if key(left) == key(right):
         effort.note("symbols")
         return True
-    if _is_infinite(left) or _is_infinite(right):
+    if any(_is_infinite(side) or _is_no_numeral(side) for side in (left, right)):
         effort.note("symbols")
         return False
     if free_symbols(left) != free_symbols(right) and _only_symbols(left) and _only_symbols(right):
@@ -159,6 +161,12 @@ def _same(left: Expression, right: Expression, policy: Policy, effort: Effort) -
 
 def _only_symbols(expression: Expression) -> bool:
     return isinstance(expression, Symbol)
+
+
+def _is_no_numeral(expression: Expression) -> bool:
+    """Whether it is digits that its base doesn't have (`29_5`): equal to nothing but itself."""
+    is_based = isinstance(expression, Call) and expression.head == "based"
+    return is_based and exact_or_none(expression) is None
 
 
 def _is_infinite(expression: Expression) -> bool:
@@ -203,13 +211,25 @@ def _rounding_step(
     if number is None:
         return None
     step = scale * Fraction(1, 10**number.decimals)
-    digits = len(str(abs(number.value.numerator * 10**number.decimals // number.value.denominator)))
+    digits = _num_digits(number.value, number.decimals)
     if digits >= MACHINE_DIGITS and not isinstance(other, Number):
         return step * 4
     if policy.rounding != "gold-digits" or step > Fraction(1, 100):
         return None
     is_precise = digits >= 2 if is_gold else digits >= 3 and _decimal(other)[0] is None
     return step if is_precise else None
+
+
+def _num_digits(value: Fraction, decimals: int) -> int:
+    """The significant digits of a decimal as written."""
+    return len(str(abs(value.numerator * 10**decimals // value.denominator)))
+
+
+def is_printed_float(number: Number) -> bool:
+    """Whether it is a decimal with so many digits that it stands for what rounds to it."""
+    return (
+        number.decimals is not None and _num_digits(number.value, number.decimals) >= MACHINE_DIGITS
+    )
 
 
 class _Decimal(NamedTuple):
@@ -257,25 +277,3 @@ def _same_deeply(
         effort.note("sympy")
         return same_by_algebra(left, right)
     return result
-
-
-_COUNTERS = frozenset("knmlj")
-
-
-def renamed(gold: Expression, answer: Expression) -> Expression | None:
-    r"""The answer with its one unmatched name as the gold's; None where there is no such pair.
-
-    Names that may differ are those of the whole parameter of a periodic solution (`k` in `k\pi`)
-    and of constants that differ in their case only (`C` and `c`). The `n` of `n - 1` is given by
-    the problem and is no other name.
-    """
-    names = free_symbols(gold), free_symbols(answer)
-    only_gold, only_answer = sorted(names[0] - names[1]), sorted(names[1] - names[0])
-    if len(only_gold) != 1 or len(only_answer) != 1:
-        return None
-    old, new = only_answer[0], only_gold[0]
-    is_periodic = any(part == Symbol("pi") for part in walk(gold))
-    is_counter = is_periodic and old in _COUNTERS and new in _COUNTERS
-    if not is_counter and old.lower() != new.lower():
-        return None
-    return substitute(answer, {old: Symbol(new)})

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from evalharness.checking.checkers import DEFAULT_CHECKER
 from evalharness.checking.extract import DEFAULT_ANSWER_FORMAT
+from evalharness.checking.grouping import Ballot, find_groups
 from evalharness.checking.policy import Policy
 from evalharness.checking.workers import CheckerPool
 from evalharness.records import Judgement
@@ -77,22 +78,4 @@ def group_answers(answers: Sequence[str | None], policy: Policy | None = None) -
     Raises:
         CheckerError: no worker process can start.
     """
-    pool = shared_pool()
-    chosen = policy or Policy()
-    leaders: list[str] = []
-    group_of: dict[str | None, int] = {None: -1}
-    for answer in answers:
-        if answer is None or answer in group_of:
-            continue
-        pairs = [
-            (pool.compare((leader,), answer, chosen), pool.compare((answer,), leader, chosen))
-            for leader in leaders
-        ]
-        for number, pair in enumerate(pairs):
-            if any(comparison.result().status == "correct" for comparison in pair):
-                group_of[answer] = number
-                break
-        else:
-            group_of[answer] = len(leaders)
-            leaders.append(answer)
-    return [group_of[answer] for answer in answers]
+    return find_groups([Ballot(answers, policy or Policy())], shared_pool())[0].numbers

@@ -9,12 +9,13 @@ from evalharness.checking.expressions import (
     Expression,
     Number,
     Symbol,
-    free_symbols,
-    substitute,
 )
 from evalharness.checking.forms import as_set
+from evalharness.checking.matrices import same_matrices
 from evalharness.checking.policy import Policy
-from evalharness.checking.quantities import Effort, renamed, same_expression, same_quantity
+from evalharness.checking.quantities import Effort, same_expression, same_quantity
+from evalharness.checking.relations import right_side, same_with_relation
+from evalharness.checking.renaming import renamed
 from evalharness.checking.sets import all_true, same_sets
 from evalharness.checking.values import (
     Interval,
@@ -33,7 +34,9 @@ MAX_ITEMS = 200
 def same_value(gold: Value, answer: Value, policy: Policy, effort: Effort) -> bool | None:
     """Whether two values are the same under the policy; None where it can't be decided."""
     if isinstance(gold, Relation) or isinstance(answer, Relation):
-        return _with_relation(gold, answer, policy, effort)
+        return same_with_relation(
+            gold, answer, policy, effort, lambda one, other: same_value(one, other, policy, effort)
+        )
     if isinstance(gold, Words) or isinstance(answer, Words):
         return _words(gold, answer, policy)
     if isinstance(gold, Quantity) and isinstance(answer, Quantity):
@@ -44,7 +47,7 @@ def same_value(gold: Value, answer: Value, policy: Policy, effort: Effort) -> bo
                 return same_expression(gold.expression, other, policy, effort)
         return result
     if isinstance(gold, Matrix) or isinstance(answer, Matrix):
-        return _matrices(gold, answer, policy, effort)
+        return same_matrices(gold, answer, policy, effort)
     if _is_set(gold) or _is_set(answer):
         return same_sets(gold, answer, policy, effort)
     effort.note("structure")
@@ -135,7 +138,7 @@ def _flattened(value: Sequence) -> Sequence:
         return value
     items: list[Value] = []
     for item in value.items:
-        stripped = _right_side(item)
+        stripped = right_side(item)
         if isinstance(stripped, Sequence) and stripped.brackets in ("bare", "braces"):
             items.extend(stripped.items)
         else:
@@ -220,191 +223,3 @@ def _word_and_value(words: Words, other: Value, policy: Policy) -> bool | None:
         if isinstance(expression, Symbol) and expression.name.lower() == words.text:
             return policy.letter_case == "ignore" or expression.name == words.text
     return False if words.text.count(" ") < 4 else None
-
-
-def _matrices(gold: Value, answer: Value, policy: Policy, effort: Effort) -> bool | None:
-    """Cell by cell; a single row or column is a tuple."""
-    sides = []
-    for side in (gold, answer):
-        if isinstance(side, Matrix):
-            sides.append(side.rows)
-        elif isinstance(side, Sequence) and side.brackets in ("round", "square", "bare"):
-            rows: list[tuple[Expression, ...]] = []
-            for item in side.items:
-                if isinstance(item, Quantity):
-                    rows.append((item.expression,))
-                elif isinstance(item, Sequence) and all(
-                    isinstance(i, Quantity) for i in item.items
-                ):
-                    rows.append(tuple(i.expression for i in item.items if isinstance(i, Quantity)))
-                else:
-                    return False
-            sides.append(tuple(rows))
-        elif isinstance(side, Quantity):
-            sides.append(((side.expression,),))
-        else:
-            return False
-    effort.note("structure")
-    shapes = [(len(side), len(side[0])) for side in sides]
-    is_mixed = isinstance(gold, Matrix) != isinstance(answer, Matrix)
-    if shapes[0] != shapes[1] and is_mixed and all(1 in shape for shape in shapes):
-        sides = [tuple((cell,) for row in side for cell in row) for side in sides]
-    if [len(row) for row in sides[0]] != [len(row) for row in sides[1]]:
-        return False
-    return all_true(
-        same_expression(a, b, policy, effort)
-        for left, right in zip(sides[0], sides[1], strict=True)
-        for a, b in zip(left, right, strict=True)
-    )
-
-
-def _with_relation(gold: Value, answer: Value, policy: Policy, effort: Effort) -> bool | None:
-    if isinstance(gold, Relation) and isinstance(answer, Relation):
-        return _relations(gold, answer, policy, effort)
-    if isinstance(gold, Relation):
-        return _relation_and_value(gold, answer, policy, effort, is_gold=True)
-    if isinstance(answer, Relation):
-        return _relation_and_value(answer, gold, policy, effort, is_gold=False)
-    return None
-
-
-def _relation_and_value(
-    relation: Relation, other: Value, policy: Policy, effort: Effort, *, is_gold: bool
-) -> bool | None:
-    """`x = 5` beside 5, `x < 5` beside an interval, `y - x = 1` beside `x + 1`."""
-    if isinstance(other, Interval | Union | Sequence):
-        found = as_set(relation)
-        if found is not None:
-            return same_sets(found, other, policy, effort)
-    if relation.operator not in ("=", "in"):
-        return False if not isinstance(other, Words) else None
-    if policy.assignment == "strict":
-        return False
-    value = _right_side(relation)
-    if value is relation:
-        if same_value(relation.left, relation.right, policy, effort):
-            value = relation.right  # an identity: either side is what it is equal to
-        else:
-            return _solved(relation, other, effort)
-    pair = (value, other) if is_gold else (other, value)
-    return same_value(pair[0], pair[1], policy, effort)
-
-
-def _right_side(value: Value) -> Value:
-    """What a name is said to be: 5 of `x = 5`; the relation itself where neither side is a name."""
-    if not isinstance(value, Relation) or value.operator not in ("=", "in"):
-        return value
-    if is_name(value.left):
-        return value.right
-    return value.left if is_name(value.right) else value
-
-
-def is_name(value: Value) -> bool:
-    """Whether it only names something: `x`, `f(n)`, `(x, y)`, `NO/BO`, `Maximum`."""
-    if isinstance(value, Words):
-        return True
-    if isinstance(value, Sequence):
-        return all(is_name(item) for item in value.items)
-    if not isinstance(value, Quantity):
-        return False
-    return _names_only(value.expression)
-
-
-def _names_only(expression: Expression) -> bool:
-    if isinstance(expression, Symbol):
-        return expression.name not in ("pi", "e", "i", "infty", "emptyset")
-    if isinstance(expression, Number):
-        return False
-    if expression.head.startswith("apply:"):
-        return True
-    if expression.head == "^":  # a superscript that isn't a number is part of a name
-        return all(isinstance(part, Symbol) for part in expression.args)
-    return expression.head in ("*", "/", "abs") and all(map(_names_only, expression.args))
-
-
-def _relations(gold: Relation, answer: Relation, policy: Policy, effort: Effort) -> bool | None:
-    if gold.operator != answer.operator:
-        return False
-    names = is_name(gold.left), is_name(answer.left)
-    if gold.operator in ("=", "in") and all(names):
-        result = _assignments(gold, answer, policy, effort)
-        if result is not False:
-            return result
-    sets = as_set(gold), as_set(answer)
-    if sets[0] is not None and sets[1] is not None and _variables(gold) == _variables(answer):
-        result = same_sets(sets[0], sets[1], policy, effort)
-        if result:
-            return True
-    differences = _difference(gold), _difference(answer)
-    if differences[0] is None or differences[1] is None or gold.operator == "other":
-        sides = same_value(gold.left, answer.left, policy, effort)
-        return all_true((sides, same_value(gold.right, answer.right, policy, effort)))
-    if free_symbols(differences[0]) != free_symbols(differences[1]):
-        return False
-    return _proportional(differences[0], differences[1], gold.operator, effort)
-
-
-def _variables(relation: Relation) -> frozenset[str]:
-    difference = _difference(relation)
-    return frozenset() if difference is None else free_symbols(difference)
-
-
-def _assignments(gold: Relation, answer: Relation, policy: Policy, effort: Effort) -> bool | None:
-    """Two named values: by value, with the argument of `f(x)` as a bound name."""
-    if policy.assignment == "strict" and not same_value(gold.left, answer.left, policy, effort):
-        return False
-    right = answer.right
-    wanted, given = _argument_names(gold.left), _argument_names(answer.left)
-    is_renamed = wanted and len(wanted) == len(given) and wanted != given
-    if policy.rename == "either" and is_renamed and isinstance(right, Quantity):
-        names = {old: Symbol(new) for old, new in zip(given, wanted, strict=True)}
-        expression = substitute(right.expression, dict[str, Expression](names))
-        right = Quantity(expression=expression, unit=right.unit)
-    return same_value(gold.right, right, policy, effort)
-
-
-def _argument_names(value: Value) -> list[str]:
-    """X and y of `f(x, y)`; none of anything else."""
-    if not isinstance(value, Quantity) or not isinstance(value.expression, Call):
-        return []
-    call = value.expression
-    if call.head == "*" and len(call.args) == 2:
-        args: tuple[Expression, ...] = call.args[1:]
-    elif call.head.startswith("apply:"):
-        args = call.args
-    else:
-        return []
-    return [part.name for part in args if isinstance(part, Symbol)]
-
-
-def _difference(relation: Relation) -> Expression | None:
-    if not isinstance(relation.left, Quantity) or not isinstance(relation.right, Quantity):
-        return None
-    return Call("+", (relation.left.expression, Call("neg", (relation.right.expression,))))
-
-
-def _proportional(
-    left: Expression, right: Expression, operator: str, effort: Effort
-) -> bool | None:
-    """Whether two differences vanish together: their quotient is a constant (positive for <)."""
-    if effort.is_cheap:
-        return None
-    from evalharness.checking.numeric import constant_ratio
-
-    effort.note("numeric")
-    ratio = constant_ratio(left, right)
-    if ratio is None:
-        return None
-    return ratio != 0 and (operator in ("=", "!=") or ratio > 0)
-
-
-def _solved(relation: Relation, other: Value, effort: Effort) -> bool | None:
-    """`y + 1 = 2x` and `2x - 1`: the equation solved for the one name that the other lacks."""
-    difference = _difference(relation)
-    if difference is None or not isinstance(other, Quantity):
-        return False
-    missing = free_symbols(difference) - free_symbols(other.expression)
-    if len(missing) != 1 or not free_symbols(other.expression) or relation.operator != "=":
-        return False
-    solved = Call("+", (Symbol(next(iter(missing))), Call("neg", (other.expression,))))
-    return _proportional(difference, solved, "=", effort)

@@ -6,7 +6,6 @@ import re
 import unicodedata
 
 _WHITE_SPACE = re.compile(r"\s+")
-_DOLLAR = re.compile(r"(?<!\\)\$")
 _ENVIRONMENTS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"))
 
 GREEK = (
@@ -65,6 +64,9 @@ _JOINED = re.compile(r"(?<=\d)\s*(?:\{ ?, ?\}|,\\!|\\!,)\s*(?:\\!\s*)?(?=\d{3}(?
 _THIN_GROUPS = re.compile(
     r"(?<!\d)\d{1,3}(?:(?:\\,|\\ |\\;|\\:|~|\u202f|\u00a0|\u2009)\d{3})+(?!\d)"
 )
+_SPACED_GROUPS = re.compile(
+    r"(?:^|(?<=[=$<>,;~-])|(?<=[=$<>,;~-] ))(?P<number>\d{1,3}(?: \d{3})+)(?![\d/]| ?[\d/\\])"
+)
 _THIN = re.compile(r"\\[,; :]|[~\u202f\u00a0\u2009]")
 _SPACING = re.compile(
     r"\\(?:quad|qquad|hspace\*?\{[^{}]*\}|hskip|vspace\*?\{[^{}]*\}|thinspace|enspace|[hv]?phantom\{"
@@ -110,7 +112,8 @@ def normalise(text: str) -> str:
     r"""The text with one spelling for characters, spaces, sizes and thousands separators.
 
     Nothing with a meaning goes: digits, letters, operators and brackets stay in their order. A
-    comma that separates thousands beyond doubt (`10,\!000`, `10{,}000`) goes, a plain one stays.
+    comma that separates thousands beyond doubt (`10,\!000`, `10{,}000`) goes, a plain one stays;
+    so does a blank between groups of three digits, where a number stands for itself (`12 345`).
     """
     for pattern, replacement in _DAMAGED:
         text = pattern.sub(replacement, text)
@@ -122,6 +125,7 @@ def normalise(text: str) -> str:
         text = _plain_characters(text)
     text = _JOINED.sub("", text)
     text = _THIN_GROUPS.sub(lambda match: _THIN.sub("", match[0]), text)
+    text = _SPACED_GROUPS.sub(lambda match: match[0].replace(" ", ""), text)
     text = _CURRENCY.sub(" ", text)
     text = _MATH_MARKS.sub(" ", text)
     text = _SIZING.sub(" ", text)

@@ -2,8 +2,9 @@
 
 It is started by `workers.CheckerPool` as a plain subprocess, so it works from threads, notebooks,
 Ray tasks and programs without a `__main__` guard. First it writes `{"ready": true}`; then each line
-`{"golds": [...], "answer": "...", "policy": {}, "limit_seconds": 5.0}` gets one line in return. It
-ends when its input ends.
+`{"golds": [...], "answer": "...", "policy": {}, "limit_seconds": 5.0}` gets one line in return, and
+so does one with a whole `response` and its `answer_format` (see `messages`). It ends when its input
+ends.
 """
 
 from __future__ import annotations
@@ -14,15 +15,20 @@ import json
 import logging
 import os
 import signal
-import sys
 import time
+from collections.abc import Callable
 from typing import Any, TextIO
 
 from evalharness.checking.checkers import CHECKERS, Checker, open_checker
+from evalharness.checking.equivalence import Equivalence
+from evalharness.checking.extract import extract, extract_leniently
+from evalharness.checking.messages import reply_message
 from evalharness.checking.policy import Policy
 
 _WARM_UP = (("0.5", "\\frac{1}{2}"), ("2\\sqrt{2} x", "\\sqrt{8} x"), ("x^2+1", "x^2+y"))
 """A cheap pair, one that takes algebra, and one that runs through every stage without success."""
+_CHUNK = 1 << 18
+_MOST_HELD_SECONDS = 0.005
 
 
 def main() -> None:
@@ -40,10 +46,28 @@ def main() -> None:
     for gold, answer in _WARM_UP:
         checker.judge((gold,), answer, Policy())
     _limit_memory(options.memory_limit_bytes)
-    _write(protocol, {"ready": True})
+    protocol.write('{"ready": true}\n')
+    protocol.flush()
     _discard_messages()
-    for line in sys.stdin:
-        _write(protocol, _answer(checker, json.loads(line)))
+    _serve(checker, protocol)
+
+
+def _serve(checker: Checker, protocol: TextIO) -> None:
+    """Reply to each line.
+
+    A reply of the bounded stages may wait for the next few: waking the parent costs as much as
+    some of them. Before a comparison everything is sent, since it may be the last.
+    """
+    rest, latest = b"", 0.0
+    while chunk := os.read(0, _CHUNK):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            request = json.loads(line)
+            if "answer" in request or time.monotonic() > latest:
+                protocol.flush()
+                latest = time.monotonic() + _MOST_HELD_SECONDS
+            protocol.write(json.dumps(_answer(checker, request)) + "\n")
+        protocol.flush()
 
 
 def _take_protocol_output() -> TextIO:
@@ -97,36 +121,57 @@ def _policy(changes: str) -> Policy:
 
 
 def _answer(checker: Checker, request: dict[str, Any]) -> dict[str, Any]:
-    start = time.perf_counter()
+    """The reply to one request; it can't raise."""
     _set_alarm(request["limit_seconds"])
-    try:
-        policy = _policy(json.dumps(request["policy"]))
-        result = checker.judge(tuple(request["golds"]), request["answer"], policy)
-        answer: dict[str, Any] = {
-            "gold_read": result.gold_read,
-            "answer_read": result.answer_read,
-            "status": result.status,
-            "method": result.method,
-            "reason": result.reason,
-            "gold": result.gold,
-        }
-    except Exception as error:  # noqa: BLE001 - one answer's failure becomes its status
-        answer = {
-            "status": "error",
-            "method": None,
-            "reason": f"the comparison failed: {type(error).__name__}: {str(error)[:300]}",
-            "gold": None,
-            "gold_read": None,
-            "answer_read": None,
-        }
+    policy = _policy(json.dumps(request["policy"]))
+    golds = tuple(request["golds"])
+    if "response" in request:
+        reply = _read(checker, request["response"], tuple(request["answer_format"]), golds, policy)
+    else:
+        reply = _judged(checker.judge, golds, request["answer"], policy) or {}
     _set_alarm(0)
-    answer["num_milliseconds"] = 1000 * (time.perf_counter() - start)
-    return answer
+    return reply
 
 
-def _write(protocol: TextIO, message: dict[str, Any]) -> None:
-    protocol.write(json.dumps(message) + "\n")
-    protocol.flush()
+def _read(
+    checker: Checker,
+    response: str,
+    answer_format: tuple[str, ...],
+    golds: tuple[str, ...],
+    policy: Policy,
+) -> dict[str, Any]:
+    """The answer in a response, with the outcome where the bounded stages decide."""
+    strict = extract(response, answer_format)
+    lenient = extract_leniently(response, strict)
+    if lenient.answer is None:
+        return reply_message(strict, lenient, None)
+    return reply_message(strict, lenient, _judged(checker.cheap, golds, lenient.answer, policy))
+
+
+def _judged(
+    judge: Callable[[tuple[str, ...], str, Policy], Equivalence | None],
+    golds: tuple[str, ...],
+    answer: str,
+    policy: Policy,
+) -> dict[str, Any] | None:
+    """What a stage of the checker says; None where it leaves the pair undecided."""
+    start = time.perf_counter()
+    try:
+        result = judge(golds, answer, policy)
+    except Exception as error:  # noqa: BLE001 - one answer's failure becomes its status
+        reason = f"the comparison failed: {type(error).__name__}: {str(error)[:300]}"
+        result = Equivalence(status="error", method=None, reason=reason, gold=None)
+    if result is None:
+        return None
+    return {
+        "status": result.status,
+        "method": result.method,
+        "reason": result.reason,
+        "gold": result.gold,
+        "gold_read": result.gold_read,
+        "answer_read": result.answer_read,
+        "num_milliseconds": 1000 * (time.perf_counter() - start),
+    }
 
 
 if __name__ == "__main__":

@@ -9,23 +9,27 @@ import time
 from collections import OrderedDict, deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import islice
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from evalharness.checking.checkers import DEFAULT_CHECKER, open_checker
-from evalharness.checking.equivalence import Equivalence, shorten
+from evalharness.checking.equivalence import Identity, identify_text, shorten
+from evalharness.checking.extract import Extraction, check_answer_format
 from evalharness.checking.judging import (
+    Readings,
     failure,
     find_answers,
+    judgement,
     outcome_of,
     pass_on,
+    settle,
     without_comparison,
 )
+from evalharness.checking.messages import Comparison, Found, Outcome, Request, Submission
 from evalharness.checking.policy import Policy
 from evalharness.checking.process import (
     CheckerError,
-    Comparison,
-    Outcome,
     TimedOutError,
     WorkerDiedError,
     WorkerProcess,
@@ -38,19 +42,21 @@ _MOST_REMEMBERED = 100_000
 _LONGEST_REMEMBERED = 10_000
 _BATCH_SECONDS = 0.02
 """Of work that a worker is given at once: more costs waiting, less costs messages."""
-_LARGEST_BATCH = 32
+_LARGEST_BATCH = 64
 _PLAIN_NUMBER = re.compile(r"[$ ]{0,2}[-+]?[\d.,]{1,20}(?:/\d{1,10})?(?:\\?%)?[$. ]{0,2}")
 _FIRST_HERE = 64
 _LONGEST_HERE = 1_000
+_LONGEST_READ_HERE = 100_000
 _DEFAULT_POLICY = Policy()
 
 
 @dataclass(slots=True, kw_only=True)
 class _Task:
-    """One comparison; everybody who waits for it waits for its future."""
+    """One request to a worker; everybody who waits for it waits for its future."""
 
-    key: Comparison
-    future: Future[Outcome]
+    request: Request
+    future: Future[Any]
+    """Of an `Outcome` for a comparison, of a `Judgement` for a submission."""
     deaths: list[str] = field(default_factory=list)
     """How workers ended over it."""
 
@@ -76,7 +82,7 @@ class CheckerPool:
         Raises:
             InputError: a limit isn't positive, or there is no such checker.
         """
-        self._cheap = open_checker(checker).cheap
+        self._checker = open_checker(checker)
         self.checker = checker
         if num_workers is None:
             num_workers = min(os.cpu_count() or 1, _MOST_WORKERS)
@@ -94,6 +100,7 @@ class CheckerPool:
         self._threads: list[threading.Thread] = []
         self._processes: set[WorkerProcess] = set()
         self._num_idle = 0
+        self._num_submitted = 0
         self._is_closed = False
         self._is_cancelled = False
 
@@ -121,15 +128,26 @@ class CheckerPool:
             InputError: `answer_format` names an unknown place.
             CheckerError: the pool is closed. The future raises it where no worker can start.
         """
+        check_answer_format(answer_format)
+        self._check_open()
         future: Future[Judgement] = Future()
-        found = find_answers(response, answer_format, policy)
+        if not golds or (self._num_submitted < _FIRST_HERE and len(response) <= _LONGEST_READ_HERE):
+            self._num_submitted += 1
+            self._judge(find_answers(response, answer_format, policy), golds, future)
+            return future
+        request = Submission(response, golds, answer_format, policy)
+        with self._changed:
+            self._queue_up(_Task(request=request, future=future))
+        return future
+
+    def _judge(self, found: Readings, golds: tuple[str, ...], future: Future[Judgement]) -> None:
+        """Settle the judgement on a response that was read, now or when it is compared."""
         known = without_comparison(found, golds)
         if known is not None:
-            future.set_result(known)
-            return future
-        comparison = self.compare(golds, found.answer, policy)
+            settle(future, known)
+            return
+        comparison = self._compare(Comparison(golds, found.answer, found.policy))
         comparison.add_done_callback(lambda done: pass_on(done, found, future))
-        return future
 
     def compare(self, golds: tuple[str, ...], answer: str, policy: Policy) -> Future[Outcome]:
         """The outcome to come of one comparison; all who ask the same get the same future.
@@ -137,24 +155,34 @@ class CheckerPool:
         Raises:
             CheckerError: the pool is closed. The future raises it where no worker can start.
         """
-        key = (golds, answer, policy)
+        self._check_open()
+        return self._compare(Comparison(golds, answer, policy))
+
+    def _compare(self, key: Comparison) -> Future[Outcome]:
+        """The same, also for what was submitted before the pool was closed."""
         known = self._known(key)
         if known is not None:
             return known
         cheap = self._judge_here(key)
         future: Future[Outcome] = Future()
         if cheap is not None:
-            future.set_result(outcome_of(cheap))
+            future.set_result(cheap)
         with self._changed:
-            known = self._known(key)
+            known = self._outcomes.get(key)
             if known is not None:
                 return known
             self._remember(key, future)
-            if cheap is None:
-                self._queue.append(_Task(key=key, future=future))
-                self._start_thread_if_needed()
-                self._changed.notify()
+            if cheap is None and self._is_cancelled:
+                future.cancel()
+            elif cheap is None:
+                self._queue_up(_Task(request=key, future=future))
         return future
+
+    def _queue_up(self, task: _Task) -> None:
+        """Have a worker do it; the caller holds `_changed`."""
+        self._queue.append(task)
+        self._start_thread_if_needed()
+        self._changed.notify()
 
     def close(self, *, wait: bool = True) -> None:
         """End every worker process; calling it twice is allowed.
@@ -178,29 +206,45 @@ class CheckerPool:
             if thread is not threading.current_thread():
                 thread.join()
 
-    def _judge_here(self, key: Comparison) -> Equivalence | None:
+    def identify(self, answer: str, policy: Policy) -> Identity:
+        """What is known of an answer without comparing it; takes no worker."""
+        try:
+            return self._checker.identify(answer, policy)
+        except Exception:  # noqa: BLE001 - the worker meets it too, and its message is kept
+            return identify_text(answer, policy)
+
+    def compare_here(self, golds: tuple[str, ...], answer: str, policy: Policy) -> Outcome | None:
+        """The outcome where the checker's bounded stages decide, without a worker."""
+        if len(answer) > _LONGEST_HERE:
+            return None
+        try:
+            found = self._checker.cheap(golds, answer, policy)
+        except Exception:  # noqa: BLE001 - the worker meets it too, and its message is kept
+            return None
+        return None if found is None else outcome_of(found)
+
+    def _judge_here(self, key: Comparison) -> Outcome | None:
         """What this process decides itself: equal texts, numbers, and all cheap pairs at first.
 
         Starting a worker isn't worth a few pairs; many would keep this one thread busy.
         """
-        golds, answer, _ = key
-        is_plain = answer in golds or all(map(_PLAIN_NUMBER.fullmatch, (answer, *golds)))
-        is_early = len(self._outcomes) < _FIRST_HERE and len(answer) <= _LONGEST_HERE
-        if not is_plain and not is_early:
-            return None
-        try:
-            return self._cheap(*key)
-        except Exception:  # noqa: BLE001 - the worker meets it too, and its message is kept
-            return None
+        is_plain = key.answer in key.golds or all(
+            map(_PLAIN_NUMBER.fullmatch, (key.answer, *key.golds))
+        )
+        is_early = len(self._outcomes) < _FIRST_HERE
+        return self.compare_here(*key) if is_plain or is_early else None
 
-    def _known(self, key: Comparison) -> Future[Outcome] | None:
+    def _check_open(self) -> None:
         with self._changed:
             if self._is_closed:
                 raise CheckerError("the checker pool is closed: open a new one")
+
+    def _known(self, key: Comparison) -> Future[Outcome] | None:
+        with self._changed:
             return self._outcomes.get(key)
 
     def _remember(self, key: Comparison, future: Future[Outcome]) -> None:
-        if len(key[1]) > _LONGEST_REMEMBERED:
+        if len(key.answer) > _LONGEST_REMEMBERED:
             return
         self._outcomes[key] = future
         while len(self._outcomes) > _MOST_REMEMBERED:
@@ -246,37 +290,53 @@ class CheckerPool:
         self, process: WorkerProcess | None, tasks: deque[_Task]
     ) -> WorkerProcess | None:
         """Finish and remove every task; the worker that is still good for the next ones."""
+        most = len(tasks)
         while tasks and not self._is_cancelled:
             if process is None:
                 process = self._new_process()
+            requests = [task.request for task in islice(tasks, most)]
             try:
-                for outcome in process.compare([task.key for task in tasks], self.timeout_seconds):
-                    self._finish(tasks.popleft(), outcome)
-            except TimedOutError:
+                for reply in process.ask(requests, self.timeout_seconds):
+                    self._finish(tasks.popleft(), reply)
+            except (TimedOutError, WorkerDiedError) as error:
                 self._retire(process)
                 process = None
-                self._give_up(tasks.popleft(), "timeout")
-            except WorkerDiedError as error:
-                self._retire(process)
-                process = None
-                tasks[0].deaths.append(str(error))
-                if len(tasks[0].deaths) == 2 and not self._is_cancelled:
-                    self._give_up(tasks.popleft(), "error")
+                # A reply to a submission may have been ready: now one at a time, to blame the right
+                # one.
+                is_sure = most == 1 or isinstance(tasks[0].request, Comparison)
+                most = 1
+                if isinstance(error, WorkerDiedError):
+                    tasks[0].deaths.append(str(error))
+                    if len(tasks[0].deaths) == 2 and not self._is_cancelled:
+                        self._give_up(tasks.popleft(), "error")
+                elif is_sure:
+                    self._give_up(tasks.popleft(), "timeout")
         while tasks:
-            task = tasks.popleft()
-            self._finish(task, failure("error", task.key[0], "the checker pool was closed"))
+            self._fail_with(tasks.popleft(), "error", "the checker pool was closed")
         return process
 
     def _give_up(self, task: _Task, status: Status) -> None:
-        golds, answer, _ = task.key
-        shown = shorten(answer)
+        request = task.request
+        is_pair = isinstance(request, Comparison)
+        what = "answer" if is_pair else "response"
+        shown = shorten(request.answer if isinstance(request, Comparison) else request.response)
+        doing = f"{'comparing' if is_pair else 'reading'} {what} {shown}"
         if status == "timeout":
-            reason = f"comparing answer {shown} took more than {self.timeout_seconds:g} s"
-            self._finish(task, failure(status, golds, reason, self.timeout_seconds))
+            reason = f"{doing} took more than {self.timeout_seconds:g} s"
+            self._fail_with(task, status, reason, self.timeout_seconds)
         else:
-            how = " and ".join(task.deaths)
-            reason = f"the worker died twice comparing answer {shown}: {how}"
-            self._finish(task, failure(status, golds, reason))
+            self._fail_with(
+                task, status, f"the worker died twice {doing}: {' and '.join(task.deaths)}"
+            )
+
+    def _fail_with(self, task: _Task, status: Status, reason: str, seconds: float = 0.0) -> None:
+        """Finish a task about which nothing was found out."""
+        outcome = failure(status, task.request.golds, reason, seconds)
+        if isinstance(task.request, Comparison):
+            self._finish(task, outcome)
+        else:
+            nothing = Extraction(answer=None, rule=None, start=0, end=0, note="")
+            self._finish(task, Found(nothing, nothing, outcome))
 
     def _new_process(self) -> WorkerProcess:
         process = WorkerProcess(memory_limit_bytes=self.memory_limit_bytes, checker=self.checker)
@@ -296,11 +356,17 @@ class CheckerPool:
         with self._changed:
             self._processes.discard(process)
 
-    def _finish(self, task: _Task, outcome: Outcome) -> None:
-        if outcome.status == "error" and outcome.method is None:
+    def _finish(self, task: _Task, reply: Outcome | Found) -> None:
+        if isinstance(reply, Found):
+            found = Readings(reply.strict, reply.lenient, task.request.policy)
+            if reply.outcome is None:
+                self._judge(found, task.request.golds, task.future)
+            else:
+                settle(task.future, judgement(found, reply.outcome))
+            return
+        if reply.status == "error" and reply.method is None:
             self._forget(task)
-        if task.future.set_running_or_notify_cancel():
-            task.future.set_result(outcome)
+        settle(task.future, reply)
 
     def _fail(self, task: _Task, error: Exception) -> None:
         self._forget(task)
@@ -309,6 +375,8 @@ class CheckerPool:
 
     def _forget(self, task: _Task) -> None:
         """A worker's death may not repeat, so it isn't remembered."""
+        if not isinstance(task.request, Comparison):
+            return
         with self._changed:
-            if self._outcomes.get(task.key) is task.future:
-                del self._outcomes[task.key]
+            if self._outcomes.get(task.request) is task.future:
+                del self._outcomes[task.request]

@@ -54,6 +54,12 @@ def _config_value(definition: Any, key: str, value: Any, action: argparse.Action
         if not isinstance(value, bool):
             raise definition.wrong(f'"{key}" must be true or false', key)
         return value
+    if action.type and not isinstance(action.type, type):
+        # A grammar of its own, such as "auto" or a number.
+        try:
+            return action.type(str(value))  # type: ignore[operator]
+        except argparse.ArgumentTypeError as error:
+            raise definition.wrong(f'"{key}": {error}', key) from error
     kind = action.type if isinstance(action.type, type) else str
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)

@@ -63,3 +63,35 @@ def add_benchmark_columns(parser: argparse.ArgumentParser) -> None:
     """The columns of a benchmark file of the user's own."""
     parser.add_argument("--problem-column", help="of your own benchmark file")
     parser.add_argument("--gold-column", help="of your own benchmark file")
+
+
+def add_server(parser: argparse.ArgumentParser) -> None:
+    """Where the openai engine finds its server."""
+    server = parser.add_argument_group("server (--engine openai)")
+    server.add_argument("--base-url", metavar="URL", help="such as http://localhost:8000/v1")
+    server.add_argument(
+        "--api-key-env",
+        metavar="NAME",
+        help="the environment variable that holds the key (default: no key is sent)",
+    )
+    server.add_argument(
+        "--concurrency",
+        type=concurrency,
+        metavar="N|auto",
+        help="requests at a time; auto, the default, follows the server",
+    )
+    server.add_argument(
+        "--request-timeout",
+        type=float,
+        metavar="SECONDS",
+        help="for one answer (default: as long as the server lives)",
+    )
+
+
+def concurrency(text: str) -> int | None:
+    """`auto` is None."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'"{text}" is neither auto nor a number from 1')
+    return int(text)

@@ -59,7 +59,7 @@ def add_report(group: Any) -> None:
     parser.add_argument(
         "--baseline",
         metavar="MODEL[:TEMPLATE]",
-        help="of the HTML and the figures: what the others are compared with (default: the first)",
+        help="what the others are compared with (default: the first model)",
     )
     parser.add_argument(
         "--details",
@@ -68,6 +68,20 @@ def add_report(group: Any) -> None:
     )
     parser.add_argument(
         "--published", metavar="MODEL[:TEMPLATE]", help="lay this row of a paper beside ours"
+    )
+    parser.add_argument(
+        "--steps",
+        action=Names,
+        default=[],
+        metavar="MODEL=STEP",
+        help="training steps of checkpoints, repeatable (default: as in a name like step-120)",
+    )
+    parser.add_argument(
+        "--keywords",
+        action=Names,
+        default=[],
+        metavar="WORD",
+        help="count these as second thoughts; a final * for any ending; repeatable",
     )
     parser.add_argument("--figures", type=Path, metavar="DIR", help="the charts as files")
     parser.add_argument(

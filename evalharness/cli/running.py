@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from evalharness.cli.flags import Names, add_benchmark_columns, add_checker, add_command, add_golds
+from evalharness.cli.flags import (
+    Names,
+    add_benchmark_columns,
+    add_checker,
+    add_command,
+    add_golds,
+    add_server,
+)
 from evalharness.commands import running
 
 
@@ -36,7 +43,9 @@ def add_run(group: Any) -> None:
         metavar="T",
         help="name or the path of a TOML (default: qwen-math; no,qwen-math for the tiny model)",
     )
-    parser.add_argument("--engine", default="auto", help="auto, vllm, transformers or replay")
+    parser.add_argument(
+        "--engine", default="auto", help="auto, vllm, transformers, openai or replay"
+    )
     parser.add_argument(
         "--samples", type=int, default=1, metavar="K", help="a problem (default: 1)"
     )
@@ -46,6 +55,11 @@ def add_run(group: Any) -> None:
     parser.add_argument("--max-tokens", type=int, help="default: 3000, as in the paper")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, metavar="N", help="first N problems of each benchmark")
+    parser.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="draw every N-th response, from the I-th (0-based); see merge",
+    )
     add_golds(parser)
     add_checker(parser)
     add_benchmark_columns(parser)
@@ -71,6 +85,7 @@ def add_run(group: Any) -> None:
     engine.add_argument("--enforce-eager", action="store_true")
     engine.add_argument("--trust-remote-code", action="store_true")
     engine.add_argument("--replay-from", type=Path, metavar="RUN", help="of the replay engine")
+    add_server(parser)
 
 
 def add_score(group: Any) -> None:
@@ -85,4 +100,18 @@ def add_score(group: Any) -> None:
     parser.add_argument("run", type=Path, metavar="RUN")
     add_golds(parser)
     add_checker(parser)
+    parser.add_argument("--json", action="store_true")
+
+
+def add_merge(group: Any) -> None:
+    """The grammar of `merge`."""
+    parser = add_command(
+        group,
+        "merge",
+        running.merge,
+        "make one run of its shards",
+        "evalharness merge runs/part-0 runs/part-1 --out runs/whole",
+    )
+    parser.add_argument("run", type=Path, nargs="+", metavar="RUN")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--json", action="store_true")

@@ -44,6 +44,12 @@ def _add_toy(kinds: Any) -> None:
     toy.add_argument("--layers", type=int, default=5)
     toy.add_argument("--heads", type=int, default=4, help="each of size 32")
     toy.add_argument("--context-length", type=int, default=16384)
+    toy.add_argument(
+        "--word",
+        action="append",
+        default=[],
+        help="a text that is one token, such as ' so'; repeatable, 29 at most",
+    )
     toy.add_argument("--seed", type=int, default=0)
 
 
@@ -105,6 +111,13 @@ def _add_rl(kinds: Any) -> None:
         help="grpo, dr_grpo, rloo, reinforce, ppo, prime, prime_ppo, dapo, grpo_no_std or "
         "grpo_no_length",
     )
+    rl.add_argument(
+        "--backend",
+        choices=("own", "trl"),
+        default="own",
+        help="trl: TRL's trainers with the same meaning, for several GPUs (default: own)",
+    )
+    rl.add_argument("--lora-rank", type=int, metavar="R", help="with --backend trl")
     _add_switches(rl.add_argument_group("the algorithm's switches (default: the algorithm's own)"))
     data = rl.add_argument_group("problems")
     data.add_argument(

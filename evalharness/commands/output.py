@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evalharness.errors import InputError
+
 if TYPE_CHECKING:
     from evalharness.benchmarks import Benchmark
 
@@ -53,3 +55,18 @@ def print_line(text: str) -> None:
 def print_json(value: Any) -> None:
     """The result as one document."""
     sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def pairs(values: list[str], flag: str, form: str) -> dict[str, str]:
+    """`NAME=VALUE` flags as a table.
+
+    Raises:
+        InputError: one has no `=`; says what form is right.
+    """
+    pairs = {}
+    for value in values:
+        name, sign, other = value.partition("=")
+        if not sign or not name:
+            raise InputError(f"{flag} {value}: write {form}")
+        pairs[name] = other
+    return pairs

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from evalharness.commands.output import print_json, print_line
+from evalharness.commands.output import pairs, print_json, print_line
 from evalharness.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,7 +17,12 @@ def check(options: argparse.Namespace) -> int:
     """One verdict in a few lines."""
     import dataclasses
 
-    from evalharness.checking import DEFAULT_ANSWER_FORMAT, checker_version, shared_pool
+    from evalharness.checking import (
+        DEFAULT_ANSWER_FORMAT,
+        checker_libraries,
+        checker_version,
+        shared_pool,
+    )
     from evalharness.checking import check as check_response
     from evalharness.checking.explain import advice
     from evalharness.report.verdict import render_verdict
@@ -38,6 +43,7 @@ def check(options: argparse.Namespace) -> int:
         print_json(
             dataclasses.asdict(found)
             | {"policy": policy.to_table(), "checker": checker, "would_be_correct": hint}
+            | {"versions": checker_libraries()}
         )
         return 0
     described = f"{options.benchmark or 'default'}: {str(policy) or 'no change'}"
@@ -60,6 +66,7 @@ def _policy_of(benchmark: str | None) -> Policy:
 
 def report(options: argparse.Namespace) -> int:
     """Tables, a page or figures of one or several runs."""
+    from evalharness.analysis.text import REFLECTION_KEYWORDS
     from evalharness.report.runs import (
         PAGE,
         ReportOptions,
@@ -75,6 +82,8 @@ def report(options: argparse.Namespace) -> int:
         published=options.published,
         baseline=options.baseline,
         num_responses=options.responses,
+        steps=_steps(options.steps),
+        keywords=options.keywords or REFLECTION_KEYWORDS,
     )
     if options.figures:
         forms = options.figure_format or ["svg", "png", "pdf"]
@@ -141,3 +150,12 @@ def show(options: argparse.Namespace) -> int:
     else:
         print_line(render_problem(record))
     return 0
+
+
+def _steps(values: list[str]) -> dict[str, int]:
+    steps = {}
+    for model, step in pairs(values, "--steps", "MODEL=STEP").items():
+        if not step.isdecimal():
+            raise InputError(f"--steps {model}={step}: a step is a whole number")
+        steps[model] = int(step)
+    return steps

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from typing import TYPE_CHECKING
 
 from evalharness.commands.output import audit_lines, open_benchmark, print_run
-from evalharness.errors import EvalHarnessError
+from evalharness.errors import EvalHarnessError, InputError
+
+if TYPE_CHECKING:
+    from evalharness.engines.base import EngineOptions
 
 DEMO_MAX_TOKENS = 256
 """Of the run that needs no arguments; every other run has the paper's 3000."""
@@ -13,9 +18,8 @@ DEMO_MAX_TOKENS = 256
 
 def run_models(options: argparse.Namespace) -> int:
     """Draw, check, store and print the table."""
-    from evalharness.engines.base import EngineOptions
     from evalharness.pipeline import run
-    from evalharness.plan import RunPlan, default_folder
+    from evalharness.plan import RunPlan, Shard, default_folder
     from evalharness.records import Sampling
     from evalharness.report.progress import RunProgress
     from evalharness.templates import load_template
@@ -38,20 +42,11 @@ def run_models(options: argparse.Namespace) -> int:
             seed=options.seed,
         ),
         engine=options.engine,
-        options=EngineOptions(
-            dtype=options.dtype,
-            device=options.device,
-            max_model_len=options.max_model_len,
-            batch_size=options.batch_size,
-            tensor_parallel_size=options.tensor_parallel_size,
-            gpu_memory_utilization=options.gpu_memory_utilization,
-            enforce_eager=options.enforce_eager,
-            trust_remote_code=options.trust_remote_code,
-            replay_from=options.replay_from,
-        ),
+        options=_engine_options(options),
         golds=options.golds,
         checker=options.checker,
         limit=options.limit,
+        shard=Shard.from_text(options.shard) if options.shard else None,
         overlong=options.overlong,
         command=options.command_line,
     )
@@ -72,6 +67,34 @@ def run_models(options: argparse.Namespace) -> int:
     return 0
 
 
+def _engine_options(options: argparse.Namespace) -> EngineOptions:
+    """Of the flags; what belongs to a server is checked before anything of it is recorded."""
+    from evalharness.engines.base import EngineOptions
+    from evalharness.engines.openai.address import check_base_url, check_key_variable
+
+    if options.engine == "openai":
+        check_base_url(options.base_url)
+    elif options.base_url:
+        raise InputError(f"--base-url belongs to --engine openai, not to {options.engine}")
+    if options.api_key_env:
+        check_key_variable(options.api_key_env)
+    return EngineOptions(
+        dtype=options.dtype,
+        device=options.device,
+        max_model_len=options.max_model_len,
+        batch_size=options.batch_size,
+        tensor_parallel_size=options.tensor_parallel_size,
+        gpu_memory_utilization=options.gpu_memory_utilization,
+        enforce_eager=options.enforce_eager,
+        trust_remote_code=options.trust_remote_code,
+        replay_from=options.replay_from,
+        base_url=options.base_url,
+        api_key_env=options.api_key_env,
+        concurrency=options.concurrency,
+        request_timeout=options.request_timeout,
+    )
+
+
 def _named_model(text: str) -> tuple[str, str]:
     """`NAME=FOLDER`, or a folder or hub id that is its own name."""
     name, sign, place = text.partition("=")
@@ -86,4 +109,15 @@ def score(options: argparse.Namespace) -> int:
 
     name = score_run(options.run, options.golds, checker=options.checker)
     print_run(options.run, name, "json" if options.json else "terminal")
+    return 0
+
+
+def merge(options: argparse.Namespace) -> int:
+    """One run of its shards, then its table."""
+    from evalharness.merging import merge_shards
+
+    result = merge_shards(options.run, options.out)
+    for note in result.notes:
+        print(note, file=sys.stderr)
+    print_run(options.out, result.verdicts, "json" if options.json else "terminal")
     return 0

@@ -8,6 +8,7 @@ import sys
 from evalharness.commands.output import (
     audit_lines,
     open_benchmark,
+    pairs,
     print_json,
     print_line,
     print_run,
@@ -147,8 +148,8 @@ def import_files(options: argparse.Namespace) -> int:
     result = import_responses(
         options.file,
         options.out,
-        columns=_pairs(options.map, "--map", "OURS=THEIRS"),
-        constants=_pairs(options.set, "--set", "COLUMN=VALUE"),
+        columns=pairs(options.map, "--map", "OURS=THEIRS"),
+        constants=pairs(options.set, "--set", "COLUMN=VALUE"),
         tokenizer=options.tokenizer,
         golds=options.golds,
         command=options.command_line,
@@ -157,13 +158,3 @@ def import_files(options: argparse.Namespace) -> int:
         print(note, file=sys.stderr)
     print_run(options.out, result.verdicts, "json" if options.json else "terminal")
     return 0
-
-
-def _pairs(values: list[str], flag: str, form: str) -> dict[str, str]:
-    pairs = {}
-    for value in values:
-        name, sign, other = value.partition("=")
-        if not sign or not name:
-            raise InputError(f"{flag} {value}: write {form}")
-        pairs[name] = other
-    return pairs

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from evalharness.training.trainer import StepMetrics
 
 
+_SFT_LINE_EVERY = 100
+
+
 def make_toy(options: argparse.Namespace) -> int:
     """An untrained model, saved as engines load it."""
     from evalharness.training.state import whole_folder
@@ -36,7 +39,9 @@ def make_toy(options: argparse.Namespace) -> int:
         num_kv_heads=options.heads,
         context_length=options.context_length,
     )
-    tokenizer = byte_tokenizer(max_length=options.context_length)
+    tokenizer = byte_tokenizer(max_length=options.context_length, words=tuple(options.word))
+    if len(tokenizer) > toy.vocabulary_size:
+        raise InputError(f"--word: at most {toy.vocabulary_size - 259} words have a place")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with whole_folder(options.out) as folder:
         make_toy_model(toy, tokenizer, seed=options.seed).save_pretrained(folder)
@@ -48,6 +53,10 @@ def make_toy(options: argparse.Namespace) -> int:
 def train_rl(options: argparse.Namespace) -> int:
     """One line a step on stderr; the last checkpoint's folder on stdout."""
     config = _rl_config(options)
+    if options.lora_rank is not None and options.backend != "trl":
+        raise InputError("--lora-rank needs --backend trl: our own loop trains all weights")
+    if options.backend == "trl":
+        return _train_rl_with_trl(config, options.lora_rank)
     from evalharness.training.trainer import train
 
     def show(metrics: StepMetrics) -> None:
@@ -60,6 +69,17 @@ def train_rl(options: argparse.Namespace) -> int:
     result = train(config, progress=show, note=lambda text: print(text, file=sys.stderr))
     if not options.json:
         print_line(str(result.checkpoint))
+    return 0
+
+
+def _train_rl_with_trl(config: RLConfig, lora_rank: int | None) -> int:
+    """The same run by TRL; its own progress on stderr, the last checkpoint on stdout."""
+    from evalharness.training.trl_arguments import TRLOptions
+    from evalharness.training.trl_backend import train_with_trl
+
+    options = TRLOptions(rows_per_device=config.micro_batch_rows, lora_rank=lora_rank)
+    folder = train_with_trl(config, options, note=lambda text: print(text, file=sys.stderr))
+    print_line(str(folder))
     return 0
 
 
@@ -170,19 +190,50 @@ def _report(comparison: Comparison, folder: Path, options: argparse.Namespace) -
 
 def train_sft(options: argparse.Namespace) -> int:
     """Train, with one line for each evaluation."""
-    from evalharness.templates import load_template
-    from evalharness.training.sft import SFTConfig, SFTMetrics, train_sft
+    from evalharness.training.sft import (
+        EVALUATE_EVERY,
+        NUM_STEPS,
+        WARMUP_STEPS,
+        SFTConfig,
+        SFTMetrics,
+        raw_template,
+        train_sft,
+    )
 
-    given = {"num_steps": options.steps, "learning_rate": options.learning_rate}
+    is_fresh_tiny = options.model is None and options.problems == "practice"
+    shares = {"no": 0.95, "qwen-math": 0.05} if is_fresh_tiny else {"no": 1.0}
+    if options.template:
+        shares = dict.fromkeys(options.template, 1.0)
+    num_steps = options.steps or NUM_STEPS
+    given = {
+        "num_steps": num_steps,
+        "rows_per_step": options.rows_per_step,
+        "learning_rate": options.learning_rate,
+        "warmup_steps": min(WARMUP_STEPS, num_steps // 10),
+        "evaluate_every": min(EVALUATE_EVERY, num_steps),
+    }
+    if options.warmup_steps is not None:
+        given["warmup_steps"] = options.warmup_steps
     config = SFTConfig(
         output=options.out,
-        templates={name: load_template(name).text for name in ("no", "qwen-math")},
+        start=options.model,
+        problems=options.problems,
+        problem_column=options.problem_column,
+        solution_column=options.solution_column,
+        templates={name: raw_template(name) for name in shares},
+        shares=shares,
         seed=options.seed,
+        evaluate_on=tuple(options.evaluate_on or ()),
+        allow_contamination=options.allow_contamination,
         **{name: value for name, value in given.items() if value is not None},
     )
 
     def show(metrics: SFTMetrics) -> None:
-        if metrics.exact_match is not None or metrics.step == 1:
+        if (
+            metrics.exact_match is not None
+            or metrics.step in (1, num_steps)
+            or (metrics.step % _SFT_LINE_EVERY == 0)
+        ):
             solved = ", ".join(
                 f"{name} {100 * share:.0f}%" for name, share in (metrics.exact_match or {}).items()
             )

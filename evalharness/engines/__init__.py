@@ -16,7 +16,11 @@ from evalharness.engines.base import Engine, EngineOptions
 from evalharness.errors import InputError, MissingExtraError
 
 # The packages that an engine can't run without, and the extra that brings them.
-_NEEDS = {"vllm": (("vllm",), "vllm"), "transformers": (("torch", "transformers"), "local")}
+_NEEDS = {
+    "openai": (("aiohttp",), "openai"),
+    "transformers": (("torch", "transformers"), "local"),
+    "vllm": (("vllm",), "vllm"),
+}
 
 
 def engine_names() -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from evalharness.errors import EngineError
-from evalharness.records import FinishReason, Prompt, ResponseKey, Sampling
+from evalharness.records import FinishReason, Message, Prompt, ResponseKey, Sampling
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -32,6 +32,14 @@ class EngineOptions:
     trust_remote_code: bool = False
     replay_from: Path | None = None
     """The run folder whose responses the replay engine gives."""
+    base_url: str | None = None
+    """The server that the openai engine asks."""
+    api_key_env: str | None = None
+    """The environment variable that holds the server's key; never the key."""
+    concurrency: int | None = None
+    """Requests that a server is asked at a time; None follows the server."""
+    request_timeout: float | None = None
+    """Seconds for one answer of a server; None waits as long as the server lives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +49,13 @@ class ModelRecord:
     model: str
     revision: str
     """The commit of a hub model; a fingerprint of the weight files of a folder."""
-    context_length: int
+    context_length: int | None
+    """Tokens of prompt and response together; None where only the server knows."""
     dtype: str
     device: str
     details: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """What the user should know before the first response."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +65,8 @@ class PreparedPrompt:
     text: str
     token_ids: tuple[int, ...] | None
     """None where only the server knows the tokenizer."""
+    messages: tuple[Message, ...] | None = None
+    """What a server is sent in place of the text."""
 
     @property
     def sha256(self) -> str:
@@ -90,6 +103,8 @@ class Completion:
     """EOS not included; for tests and training, not stored."""
     end_id: int | None = None
     """The end token that the model wrote; for training, not stored."""
+    token_limit: int | None = None
+    """The most that could be generated, where that was known only with the answer."""
 
 
 class Engine(Protocol):
@@ -122,6 +137,11 @@ def request_seed(run_seed: int, problem_id: str, sample_index: int) -> int:
     """The seed of one request, a 48-bit integer that doesn't depend on batch, order or engine."""
     text = f"{run_seed}\x1f{problem_id}\x1f{sample_index}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
+
+
+def chat_as_lines(messages: Sequence[Message]) -> str:
+    """A chat as lines of role and content, where there is no tokenizer to render it."""
+    return "\n".join(f"{turn.role}: {turn.content}" for turn in messages)
 
 
 def prepare_with_tokenizer(prompt: Prompt, tokenizer: PreTrainedTokenizerBase) -> PreparedPrompt:

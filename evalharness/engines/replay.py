@@ -13,6 +13,7 @@ from evalharness.engines.base import (
     ModelRecord,
     PreparedPrompt,
     Request,
+    chat_as_lines,
 )
 from evalharness.errors import EngineError, InputError
 from evalharness.records import Prompt, ResponseKey, Sampling
@@ -70,8 +71,7 @@ class ReplayEngine:
         """Raw text as it is; a chat as lines of role and content, since there is no tokenizer."""
         if prompt.messages is None:
             return PreparedPrompt(text=prompt.text or "", token_ids=None)
-        lines = (f"{turn.role}: {turn.content}" for turn in prompt.messages)
-        return PreparedPrompt(text="\n".join(lines), token_ids=None)
+        return PreparedPrompt(text=chat_as_lines(prompt.messages), token_ids=None)
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:  # noqa: ARG002 - nothing is drawn
         """Yield the stored response of every request, or an error completion that says why not."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _KEY = ["model", "template", "problem_id", "sample_index"]
 _TEXT_COLUMNS = ["response", "prompt_sha256", "finish_reason", "stop_reason", "error"]
 _VERDICT_COLUMNS = ["extracted", "extraction", "gold", "method", "reason"]
-_SHOWN_COLUMNS = [*_TEXT_COLUMNS, *_VERDICT_COLUMNS]
+_SHOWN_COLUMNS = [*_TEXT_COLUMNS, *_VERDICT_COLUMNS, "lenient_status"]
 _CHUNK_LETTERS = 400_000
 """Letters of text that are unpacked at once when a response is opened."""
 
@@ -100,7 +100,8 @@ def chosen_texts(gathered: Gathered, limit: int) -> pd.DataFrame:
             for batch in response_batches(run.folder, [*_KEY, *_TEXT_COLUMNS])
         ]
         texts = pd.concat(found).merge(
-            verdicts_frame(run.folder, run.verdicts)[[*_KEY, *_VERDICT_COLUMNS]], on=_KEY
+            verdicts_frame(run.folder, run.verdicts, [*_KEY, *_VERDICT_COLUMNS, "lenient_status"]),
+            on=_KEY,
         )
         parts.append(texts.set_index("position")[_SHOWN_COLUMNS])
     return rows.drop(columns=_SHOWN_COLUMNS, errors="ignore").join(pd.concat(parts))

@@ -13,16 +13,13 @@ from evalharness.analysis.clusters import stem_clusters
 from evalharness.analysis.comparison import Comparison, compare_all
 from evalharness.analysis.metrics import join_verdicts
 from evalharness.errors import InputError
-from evalharness.records import GoldChoice, Problem
+from evalharness.records import Problem
+from evalharness.report.answers import AnswersByCell, answers_by_cell
 from evalharness.report.compare_tables import comparison_tables
 from evalharness.report.runs import choose_verdicts, run_notes
 from evalharness.report.tables import as_markdown, short_names
 from evalharness.report.terminal import as_terminal
-from evalharness.scoring import CORRECTED
 from evalharness.store import read_problems, read_spec, responses_frame, verdicts_frame
-
-Cells = dict[tuple[str, str], dict[str, Answers]]
-"""(model, template) -> benchmark -> what it answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +57,7 @@ def compare_runs(
         StoreError: a folder is no run.
         InputError: the baseline or a model is unknown, or runs can't be compared.
     """
-    cells: Cells = {}
+    cells: AnswersByCell = {}
     problems: dict[str, Problem] = {}
     left_out: list[str] = []
     titles: dict[str, str] = {}
@@ -112,38 +109,15 @@ def render_comparison(compared: ComparedRuns, form: str) -> str:
     return as_markdown(tables) if form == "markdown" else as_terminal(tables)
 
 
-def _read_cells(folder: Path, verdicts: str | None, left_out: list[str]) -> Cells:
-    spec = read_spec(folder)
+def _read_cells(folder: Path, verdicts: str | None, left_out: list[str]) -> AnswersByCell:
     name = choose_verdicts(folder, verdicts)
-    choice: GoldChoice = "corrected" if name.endswith(CORRECTED) else "published"
     columns = ["benchmark", "model", "template", "problem_id", "sample_index"]
     columns += ["num_tokens", "finish_reason", "token_limit"]
     responses = responses_frame(folder, columns=columns)
     frame = join_verdicts(responses, verdicts_frame(folder, name))
     if missing := len(responses) - len(frame):
         left_out.append(f"{folder}: {missing} responses have no verdict under {name}")
-    problems = read_problems(folder)
-    texts = {each.problem_id: each.text for each in problems.values()}
-    golds = {each.problem_id: each.golds_under(choice) for each in problems.values()}
-    order = {benchmark: at for at, benchmark in enumerate(spec["benchmarks"])}
-    cells: Cells = {}
-    for (model, template, benchmark), part in frame.groupby(
-        ["model", "template", "benchmark"], sort=False
-    ):
-        cells.setdefault((model, template), {})[benchmark] = Answers(
-            model=model,
-            template=template,
-            benchmark=benchmark,
-            frame=part,
-            texts=texts,
-            golds=golds,
-            checker=name.removesuffix(CORRECTED),
-            max_tokens=spec["identity"].get("sampling", {}).get("max_tokens"),
-        )
-    return {
-        key: dict(sorted(each.items(), key=lambda item: order[item[0]]))
-        for key, each in cells.items()
-    }
+    return answers_by_cell(frame, read_spec(folder), read_problems(folder), name)
 
 
 def _renamed(answers: Answers, model: str) -> Answers:
@@ -178,7 +152,7 @@ def find_baseline(baseline: str, cells: Iterable[tuple[str, str]]) -> tuple[str,
     return model, template
 
 
-def _find_model(name: str, cells: Cells) -> str:
+def _find_model(name: str, cells: AnswersByCell) -> str:
     models = list(dict.fromkeys(model for model, _ in cells))
     for model, short in short_names(models).items():
         if name in (model, short):

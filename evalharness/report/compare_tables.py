@@ -11,7 +11,10 @@ from evalharness.report.tables import Table, short_names
 
 
 def comparison_tables(
-    rows: Sequence[Comparison], titles: Mapping[str, str], notes: Sequence[str] = ()
+    rows: Sequence[Comparison],
+    titles: Mapping[str, str],
+    notes: Sequence[str] = (),
+    against: str | None = None,
 ) -> list[Table]:
     """Accuracy differences, length inflation, and the wrong length taken apart.
 
@@ -19,13 +22,16 @@ def comparison_tables(
         rows: from `compare_all`.
         titles: benchmark -> its title for people.
         notes: what a reader must know, under the first table.
+        against: the name of the baseline; as the rows have it where None.
     """
     names = short_names(row.model for row in rows)
     baselines = list(dict.fromkeys(row.baseline for row in rows))
     labels = [
         (names[row.model], row.template, titles.get(row.benchmark, row.benchmark)) for row in rows
     ]
-    against = baselines[0] if len(baselines) == 1 else "the baseline under the same template"
+    if against is None:
+        same = "the baseline under the same template"
+        against = baselines[0] if len(baselines) == 1 else same
     return [
         _difference_table(rows, labels, against, notes),
         _inflation_table(rows, labels),

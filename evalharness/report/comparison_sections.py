@@ -12,7 +12,8 @@ from evalharness.report.charts import interval_chart
 from evalharness.report.compare_tables import comparison_tables
 from evalharness.report.comparisons import BaselineRows
 from evalharness.report.gather import Cell, Gathered
-from evalharness.report.parts import Figure, Links, Section, Target, file_name
+from evalharness.report.glance import glance_table
+from evalharness.report.parts import Figure, Links, Section, Target, baseline_name, file_name
 from evalharness.report.tables import AVERAGES, Table
 
 _COLORS = {"all": "#6b7785", "correct": "#2a9d6f", "wrong": "#d1495b", "wrong / correct": "#e0a030"}
@@ -22,30 +23,39 @@ def comparison_sections(
     gathered: Gathered, compared: BaselineRows, labels: Mapping[Cell, str]
 ) -> list[Section]:
     """Paired differences, then length inflation; nothing where there is nothing to compare."""
-    if not compared.rows:
+    if not compared.rows and not compared.troubles:
         return []
-    groups = [
-        [row for row in compared.rows if row.baseline == baseline]
-        for baseline in dict.fromkeys(row.baseline for row in compared.rows)
-    ]
-    tables = [_tables_against(group, gathered, labels) for group in groups]
+    groups: dict[str, list[Comparison]] = {}
+    for row in compared.rows:
+        name = baseline_name(row.baseline, row.template, gathered.cells)
+        groups.setdefault(name, []).append(row)
+    tables = [_tables_against(name, group, gathered) for name, group in groups.items()]
     columns = [
-        rows
+        (name, rows)
         for column in gathered.columns
-        for group in groups
+        for name, group in groups.items()
         if (rows := [row for row in group if row.benchmark == column])
         if len(rows) > 1 or column not in AVERAGES
     ]
+    glance = glance_table(compared.rows, gathered.titles, gathered.cells)
     return [
+        Section(
+            key="glance",
+            title="Better, or only longer?",
+            lead="Accuracy and length against a baseline, paired by problem.",
+            tables=(glance,) if glance else (),
+            notes=compared.troubles,
+        ),
         Section(
             key="differences",
             title="Differences",
             lead="Each model and template against a baseline on the same problems, in points of "
             "accuracy.",
             tables=tuple(each[0] for each in tables),
-            figures=tuple(_difference_figure(rows, gathered, labels) for rows in columns),
+            figures=tuple(
+                _difference_figure(name, rows, gathered, labels) for name, rows in columns
+            ),
             links=_changed(compared.rows, gathered, labels),
-            notes=compared.troubles,
         ),
         Section(
             key="inflation",
@@ -54,27 +64,24 @@ def comparison_sections(
             "which problems were solved. Wrong / correct above 1: wrong answers grew more.",
             tables=tuple(table for each in tables for table in each[1:]),
             figures=tuple(
-                _inflation_figure(rows, gathered, labels)
-                for rows in columns
+                _inflation_figure(name, rows, gathered, labels)
+                for name, rows in columns
                 if any(row.inflation.overall for row in rows)
             ),
         ),
     ]
 
 
-def _tables_against(
-    rows: Sequence[Comparison], gathered: Gathered, labels: Mapping[Cell, str]
-) -> list[Table]:
+def _tables_against(name: str, rows: Sequence[Comparison], gathered: Gathered) -> list[Table]:
     """The tables of one baseline; the first names it already."""
-    first, *others = comparison_tables(rows, gathered.titles)
-    ending = f" (against {_baseline(rows[0].baseline, labels)})"
+    first, *others = comparison_tables(rows, gathered.titles, against=name)
+    ending = f" (against {name})"
     return [first, *(dataclasses.replace(each, title=each.title + ending) for each in others)]
 
 
 def _difference_figure(
-    rows: Sequence[Comparison], gathered: Gathered, labels: Mapping[Cell, str]
+    baseline: str, rows: Sequence[Comparison], gathered: Gathered, labels: Mapping[Cell, str]
 ) -> Figure:
-    baseline = _baseline(rows[0].baseline, labels)
     title = f"{gathered.titles[rows[0].benchmark]}: difference from {baseline}"
     return Figure(
         name=file_name("difference", rows[0].benchmark, baseline),
@@ -111,9 +118,8 @@ def _difference_figure(
 
 
 def _inflation_figure(
-    rows: Sequence[Comparison], gathered: Gathered, labels: Mapping[Cell, str]
+    baseline: str, rows: Sequence[Comparison], gathered: Gathered, labels: Mapping[Cell, str]
 ) -> Figure:
-    baseline = _baseline(rows[0].baseline, labels)
     title = f"{gathered.titles[rows[0].benchmark]}: length, times that of {baseline}"
     found: list[tuple[str, str, Ratio]] = []
     for row in rows:
@@ -182,11 +188,6 @@ def _changed(
 
 def _cell(name: str, gathered: Gathered) -> Cell | None:
     return next((cell for cell in gathered.cells if f"{cell[0]}:{cell[1]}" == name), None)
-
-
-def _baseline(name: str, labels: Mapping[Cell, str]) -> str:
-    names = {f"{model}:{template}": label for (model, template), label in labels.items()}
-    return names.get(name, name)
 
 
 def _points(value: float | None) -> str:

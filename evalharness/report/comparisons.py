@@ -11,17 +11,14 @@ from evalharness.analysis.clusters import stem_clusters
 from evalharness.analysis.comparison import Comparison, compare_all
 from evalharness.errors import InputError
 from evalharness.records import Problem
+from evalharness.report.answers import AnswersByCell, answers_by_cell
 from evalharness.report.compare import find_baseline
-from evalharness.report.gather import Cell, Gathered, RunSource
+from evalharness.report.gather import Cell, Gathered
 from evalharness.report.tables import AVERAGES, Table, run_tables
-from evalharness.scoring import CORRECTED
 from evalharness.store import read_problems
 
 SIGNIFICANCE = 0.05
 ALIKE = "≈"
-
-AnswersByCell = dict[Cell, dict[str, Answers]]
-"""(model, template) -> benchmark -> what it answered, in the order of the report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,30 +49,11 @@ class Compared:
         for number, run in enumerate(gathered.runs):
             own = read_problems(run.folder)
             problems |= own
-            self._read(number, run, own)
+            frame = gathered.frame[gathered.frame["run"] == number]
+            found = answers_by_cell(frame, run.spec, own, run.verdicts)
+            for cell, answers in found.items():
+                self.answers[cell] |= answers
         self._clusters = stem_clusters(problems.values())
-
-    def _read(self, number: int, run: RunSource, problems: Mapping[str, Problem]) -> None:
-        frame = self.gathered.frame
-        texts = {each.problem_id: each.text for each in problems.values()}
-        golds = {
-            each.problem_id: each.golds_under("corrected" if run.is_corrected else "published")
-            for each in problems.values()
-        }
-        max_tokens = run.spec.get("identity", {}).get("sampling", {}).get("max_tokens")
-        for (model, template, benchmark), part in frame[frame["run"] == number].groupby(
-            ["model", "template", "benchmark"], sort=False
-        ):
-            self.answers[model, template][benchmark] = Answers(
-                model=model,
-                template=template,
-                benchmark=benchmark,
-                frame=part,
-                texts=texts,
-                golds=golds,
-                checker=run.verdicts.removesuffix(CORRECTED),
-                max_tokens=max_tokens,
-            )
 
     def leaders(self) -> dict[str, Leader]:
         """Column -> its best, where there are several that differ, of the same benchmarks."""
@@ -123,8 +101,9 @@ class Compared:
     def with_baseline(self, named: str | None) -> BaselineRows:
         """Every model and template against the named baseline.
 
-        Without a name the first one is the baseline; of those that share no benchmark with it, the
-        first one again, and so on.
+        Without a name the first model is the baseline, under each template by itself; of a single
+        model its first template. What shares no benchmark with it is compared among itself in the
+        same way.
 
         Raises:
             InputError: the named baseline isn't in these runs.
@@ -133,10 +112,10 @@ class Compared:
         troubles: list[str] = []
         waiting = list(self.answers)
         while waiting:
-            model, template = find_baseline(named, self.answers) if named else waiting[0]
+            bases = self._named_bases(named, waiting) if named else self._first_bases(waiting)
             pairs = {
-                cell: self._pair((model, template or cell[1]), cell, self.gathered.benchmarks)
-                for cell in waiting
+                cell: self._pair(base, cell, self.gathered.benchmarks)
+                for cell, base in bases.items()
             }
             found = {cell: pair for cell, pair in pairs.items() if pair}
             try:
@@ -144,9 +123,27 @@ class Compared:
             except InputError as error:
                 troubles += str(error).splitlines()
             if named:
+                alone = [cell for cell in bases if cell not in found and bases[cell] != cell]
+                troubles += [f"{':'.join(cell)}: nothing in common with {named}" for cell in alone]
                 break
-            waiting = [cell for cell in waiting if cell not in found and cell != waiting[0]]
+            done = {*found, *(bases[cell] for cell in found), waiting[0]}
+            waiting = [cell for cell in waiting if cell not in done]
         return BaselineRows(rows=tuple(rows), troubles=tuple(troubles))
+
+    def _named_bases(self, named: str, cells: Sequence[Cell]) -> dict[Cell, Cell]:
+        model, template = find_baseline(named, self.answers)
+        return {cell: (model, template or cell[1]) for cell in cells}
+
+    def _first_bases(self, cells: Sequence[Cell]) -> dict[Cell, Cell]:
+        """Cell -> the cell of the first model to compare it with."""
+        first = cells[0]
+        others = [cell for cell in cells if cell[0] != first[0]]
+        same = {cell for cell in cells if cell[0] == first[0]}
+        if not others:
+            return dict.fromkeys(cells[1:], first)
+        return {
+            cell: (first[0], cell[1]) if (first[0], cell[1]) in same else first for cell in others
+        }
 
 
 def main_tables(gathered: Gathered, leaders: Mapping[str, Leader]) -> list[Table]:

@@ -14,27 +14,32 @@ from evalharness.analysis.length import (
     length_by_verdict,
 )
 from evalharness.analysis.series import checkpoint_series
-from evalharness.analysis.text import continuation, find_loop, format_rates, reflection
 from evalharness.errors import InputError
-from evalharness.records import GoldChoice
-from evalharness.report.gather import Gathered, RunSource
+from evalharness.report.browser import chosen_texts
+from evalharness.report.gather import Gathered
+from evalharness.report.options import ReportOptions
+from evalharness.report.survival import survival_table
 from evalharness.report.tables import Table, number, percent, percent_interval, short_names
-from evalharness.store import read_problems, responses_frame, verdicts_frame
+from evalharness.report.text_section import text_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SMALLEST_BUDGET = 256
+TEXT_LIMIT = 200_000
+"""Responses whose texts are read at most."""
 MOST_BUDGETS = 8
 """Columns of the budget table: the smallest doubled, as far as the longest response."""
 
 
-def detail_tables(gathered: Gathered) -> list[Table]:
+def detail_tables(gathered: Gathered, options: ReportOptions) -> list[Table]:
     """Lengths by verdict, accuracy at token budgets, what the texts do, checkpoint series."""
     names = short_names(model for model, _ in gathered.cells)
     tables = [verdict_table(gathered, names), budget_table(gathered, names)]
-    tables.append(text_table(gathered, names))
-    return [*tables, *series_tables(gathered.metrics, gathered.titles)]
+    if survival := survival_table(gathered):
+        tables.insert(1, survival)
+    tables.append(text_table(gathered, chosen_texts(gathered, TEXT_LIMIT), options.keywords))
+    return [*tables, *series_tables(gathered.metrics, gathered.titles, options.steps or None)]
 
 
 def cell_lengths(part: pd.DataFrame) -> Lengths:
@@ -132,100 +137,6 @@ def budget_table(gathered: Gathered, names: Mapping[str, str]) -> Table:
         num_labels=3,
         notes=("Correct, ended by itself, and no longer than the budget.",),
     )
-
-
-def text_table(gathered: Gathered, names: Mapping[str, str]) -> Table:
-    """Format, loops, second thoughts and running on, for each model and template."""
-    rows = []
-    for place, run in enumerate(gathered.runs):
-        frame = gathered.frame[gathered.frame["run"] == place]
-        rows += _text_rows(run, frame, names)
-    return Table(
-        title="What the texts do, in % of responses",
-        columns=(
-            *("model", "template", "responses", "answered", "boxed", "tagged"),
-            *("strict", "lenient", "loop", "new question", "never stops"),
-            *("second thoughts", "a response", "a 1000 tokens"),
-        ),
-        rows=tuple(rows),
-        num_labels=2,
-        notes=(
-            "Strict: correct with the answer where the template asks for it first; lenient: also "
-            "where the answer stands elsewhere. Loop: ends in a repetition. Never stops: reached "
-            "the token limit. Second thoughts: share of responses with a keyword, keywords a "
-            "response, keywords a 1000 tokens.",
-        ),
-    )
-
-
-def _text_rows(
-    run: RunSource, frame: pd.DataFrame, names: Mapping[str, str]
-) -> list[tuple[str, ...]]:
-    key = ["model", "template", "problem_id", "sample_index"]
-    texts = responses_frame(run.folder, [*key, "response"])
-    rules = verdicts_frame(run.folder, run.verdicts)[[*key, "extraction"]]
-    both = texts.merge(rules, on=key, validate="one_to_one")
-    if run.renamed:
-        both["model"] = both["model"].map(run.renamed)
-    both = frame.merge(both, on=key, validate="one_to_one")
-    lenient = _also_correct(run, both)
-    rows: list[tuple[str, ...]] = []
-    for (model, template), part in both.groupby(["model", "template"], sort=False):
-        responses = part["response"].tolist()
-        asked = run.spec["templates"][template]["answer_format"][:1]
-        extractions = [each if isinstance(each, str) else None for each in part["extraction"]]
-        correct = (part["status"] == "correct").tolist()
-        kept = format_rates(responses, extractions, correct, asked)
-        tokens = part["num_tokens"].astype(float).tolist()
-        thoughts = reflection(responses, part["problem_id"].tolist(), tokens)
-        if kept is None or thoughts is None:
-            continue
-        finish = part["finish_reason"]
-        never = float((finish == "length").mean()) if finish.notna().all() else None
-        count = len(part)
-        extra = sum(at in lenient for at in part.index) / count
-        per_1000 = thoughts.per_1000_tokens
-        rows.append(
-            (
-                names[model],
-                template,
-                str(count),
-                percent(kept.answered),
-                percent(kept.boxed),
-                percent(kept.tagged),
-                percent(kept.accuracy_strict),
-                percent(kept.accuracy_lenient + extra),
-                percent(sum(find_loop(text) is not None for text in responses) / count),
-                percent(sum(continuation(text).starts_new_question for text in responses) / count),
-                percent(never),
-                percent(thoughts.share_of_responses),
-                f"{thoughts.per_response:.2f}",
-                "–" if per_1000 is None else f"{per_1000:.2f}",
-            )
-        )
-    return rows
-
-
-def _also_correct(run: RunSource, frame: pd.DataFrame) -> set[int]:
-    """Rows without an answer in the template's format that any other format makes correct."""
-    from evalharness.checking import DEFAULT_ANSWER_FORMAT, CheckerPool
-
-    problems = read_problems(run.folder)
-    silent = frame[(frame["status"] == "no_answer") & (frame["response"] != "")]
-    if silent.empty:
-        return set()
-    choice: GoldChoice = "corrected" if run.is_corrected else "published"
-    pool = CheckerPool()
-    try:
-        futures = {
-            at: pool.submit(text, problems[problem_id].golds_under(choice), DEFAULT_ANSWER_FORMAT)
-            for at, problem_id, text in zip(
-                silent.index, silent["problem_id"], silent["response"], strict=True
-            )
-        }
-        return {at for at, each in futures.items() if each.result().status == "correct"}
-    finally:
-        pool.close()
 
 
 def series_tables(

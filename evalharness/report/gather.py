@@ -49,6 +49,8 @@ class Gathered:
     titles: dict[str, str]
     """Benchmark, `macro` or `micro` -> its title for people."""
     notes: tuple[str, ...]
+    warnings: frozenset[str] = frozenset()
+    """Those of the notes that put the numbers in doubt."""
 
     @property
     def benchmarks(self) -> list[str]:
@@ -91,6 +93,7 @@ def gather_runs(folders: Sequence[Path], verdicts: str | None) -> Gathered:
     titles = {"macro": "macro", "micro": "micro"}
     metrics: list[dict[str, Any]] = []
     notes: dict[str, None] = {}
+    warnings: set[str] = set()
     seen: set[tuple[str, str, str]] = set()
     for index, folder in enumerate(folders):
         spec = read_spec(folder)
@@ -112,14 +115,17 @@ def gather_runs(folders: Sequence[Path], verdicts: str | None) -> Gathered:
         frames.append(frame.assign(run=index))
         runs.append(RunSource(folder=folder, spec=spec, verdicts=name, renamed=renamed))
         titles |= {key: value["title"] for key, value in spec["benchmarks"].items()}
-        for note in [*run_notes(spec, name), *copied]:
-            notes[note] = None
+        notes |= dict.fromkeys([*run_notes(spec, name), *copied])
+        warnings |= set(copied)
+        if spec["status"] != "complete":
+            warnings.add(_status_note(spec))
     return Gathered(
         runs=tuple(runs),
         frame=pd.concat(frames, ignore_index=True),
         metrics=metrics,
         titles=titles,
         notes=tuple(notes),
+        warnings=frozenset(warnings),
     )
 
 
@@ -144,5 +150,9 @@ def run_notes(spec: dict[str, Any], verdicts: str) -> list[str]:
     golds = "corrected" if verdicts.endswith(CORRECTED) else "published"
     notes = [f"Checked by {verdicts.removesuffix(CORRECTED)} against the {golds} golds."]
     if spec["status"] != "complete":
-        notes.append(f"This run is {spec['status']}.")
+        notes.append(_status_note(spec))
     return notes
+
+
+def _status_note(spec: dict[str, Any]) -> str:
+    return f"This run is {spec['status']}."

@@ -17,6 +17,7 @@ from evalharness.paths import cache_folder
 from evalharness.report.browser import browser_data, chosen_rows, chosen_texts
 from evalharness.report.embedding import json_text, packed, script_hash, script_text
 from evalharness.report.gather import Cell, Gathered
+from evalharness.report.options import ReportOptions
 from evalharness.report.parts import Figure, Links, Section
 from evalharness.report.provenance import run_facts
 from evalharness.report.sections import report_sections
@@ -39,28 +40,26 @@ def html_report(
     gathered: Gathered,
     *,
     title: str,
-    with_texts: bool = True,
-    num_responses: int | None = None,
-    baseline: str | None = None,
+    options: ReportOptions | None = None,
 ) -> str:
     """The whole page.
 
     Args:
         gathered: the runs.
         title: the heading.
-        with_texts: put prompts, responses and answers in; without, only numbers and problem ids.
-        num_responses: how many responses the browser holds at most.
-        baseline: what the others are compared with; the first one where None.
+        options: without texts only numbers and problem ids are put in.
 
     Raises:
-        InputError: the baseline isn't in these runs.
+        InputError: the baseline isn't in these runs, or there is no such published row.
         MissingExtraError: the extra [report] isn't installed.
     """
-    limit = num_responses
+    options = options or ReportOptions()
+    with_texts = options.with_texts
+    limit = options.num_responses
     if limit is None:
         limit = TEXT_LIMIT if with_texts else INDEX_LIMIT
     texts = chosen_texts(gathered, limit if with_texts and limit else TEXT_LIMIT)
-    sections = report_sections(gathered, baseline, texts)
+    sections = report_sections(gathered, options, texts)
     specs: list[dict[str, Any]] = []
     scripts = {
         "theme_script": _asset("theme.js"),
@@ -91,7 +90,7 @@ def html_report(
             "navigation": "".join(
                 f'<a href="#{key}">{escape(name)}</a>' for key, name in navigation
             ),
-            "lead": "".join(f'<p class="note">{escape(note)}</p>' for note in gathered.notes),
+            "lead": "".join(_note(note, note in gathered.warnings) for note in gathered.notes),
             "sections": body + _provenance(gathered),
             "responses": responses,
             "footer": f"<p>Made by evalharness {escape(__version__)}.</p>",
@@ -99,6 +98,10 @@ def html_report(
             "data": data,
         },
     )
+
+
+def _note(text: str, is_warning: bool) -> str:
+    return f'<p class="{"warning" if is_warning else "note"}">{escape(text)}</p>'
 
 
 def fill(page: str, values: Mapping[str, str]) -> str:

@@ -1,9 +1,9 @@
-"""The sections on length: by verdict, against accuracy, at a token budget, along a training."""
+"""The sections on length: by verdict, against accuracy, at a token budget."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,8 +15,6 @@ from evalharness.analysis.length import (
     length_by_verdict,
     tokens_per_correct,
 )
-from evalharness.analysis.series import SeriesPoint, checkpoint_series
-from evalharness.errors import InputError
 from evalharness.report.charts import (
     VERDICT_COLORS,
     interval_chart,
@@ -24,7 +22,8 @@ from evalharness.report.charts import (
     scatter_chart,
 )
 from evalharness.report.gather import Cell, Gathered
-from evalharness.report.parts import Figure, Section, file_name, metric_rows, point
+from evalharness.report.parts import Figure, Section, metric_rows, point
+from evalharness.report.survival import survival_table
 from evalharness.report.tables import Table, number, percent
 
 if TYPE_CHECKING:
@@ -72,7 +71,6 @@ def length_sections(gathered: Gathered, labels: Labels, overview: Table) -> list
         _verdict_section(gathered, labels, lengths, overview),
         _scatter_section(gathered, labels),
         _budget_section(gathered, labels, lengths),
-        _series_section(gathered),
     ]
 
 
@@ -124,12 +122,13 @@ def _verdict_section(
                 ),
             )
         )
+    survival = survival_table(gathered)
     return Section(
         key="length",
         title="Length by verdict",
         lead="Wrong answers come from harder problems, so a longer mean of the wrong ones alone "
         "does not say that a model rambles: see the length inflation.",
-        tables=(overview,),
+        tables=(overview, *([survival] if survival else [])),
         figures=tuple(figures),
     )
 
@@ -260,85 +259,3 @@ def _round_budgets(last: float) -> list[int]:
     """Powers of two up to the first that holds everything."""
     budgets = [2**power for power in range(5, 40) if 2 ** (power - 1) < last]
     return budgets[-_TABLE_BUDGETS:]
-
-
-def _series_section(gathered: Gathered) -> Section:
-    try:
-        points = checkpoint_series(gathered.metrics)
-    except InputError as error:
-        return Section(key="training", title="Training", lead="", notes=(str(error),))
-    figures = []
-    lines = {(each.series, each.template, each.benchmark): None for each in points}
-    several_templates = len({each.template for each in points}) > 1
-    for series, template, benchmark in lines:
-        mine = [
-            each
-            for each in points
-            if (each.series, each.template, each.benchmark) == (series, template, benchmark)
-        ]
-        name = f"{series} · {template}" if several_templates else series
-        heading = f"{gathered.titles[benchmark]}, {name}" if name else gathered.titles[benchmark]
-        figures += _series_figures(mine, heading, benchmark)
-    return Section(
-        key="training",
-        title="Training",
-        lead="Checkpoints of one training by their step: whether accuracy and length move "
-        "together. The bands are 95% intervals of each checkpoint alone, over problems.",
-        figures=tuple(figures),
-    )
-
-
-def _series_figures(points: list[SeriesPoint], heading: str, benchmark: str) -> list[Figure]:
-    kinds: list[tuple[str, str, dict[str, str], dict[str, Any]]] = [
-        ("accuracy", "accuracy", {"accuracy": "accuracy"}, {"is_share": True}),
-        (
-            "length",
-            "mean tokens",
-            {"tokens_correct": "correct", "tokens_incorrect": "not correct"},
-            {"colors": VERDICT_COLORS},
-        ),
-    ]
-    figures = []
-    for kind, y_title, metrics, more in kinds:
-        found = [
-            (name, each.step, each.metrics[metric])
-            for metric, name in metrics.items()
-            for each in points
-            if metric in each.metrics and each.metrics[metric]["value"] is not None
-        ]
-        if not found:
-            continue
-        title = f"{heading}: {kind} by training step"
-        figures.append(
-            Figure(
-                name=file_name("series", kind, benchmark, points[0].series, points[0].template),
-                title=title,
-                spec=line_chart(
-                    [point(name, row) | {"x": step} for name, step, row in found],
-                    x_title="training step",
-                    y_title=y_title,
-                    has_points=True,
-                    has_band=True,
-                    **more,
-                ),
-                table=Table(
-                    title=title,
-                    columns=("responses", "step", "value", "from", "to"),
-                    rows=tuple(
-                        (
-                            name,
-                            str(step),
-                            *(
-                                percent(row[each])
-                                if kind == "accuracy"
-                                else ("–" if row[each] is None else f"{row[each]:,.1f}")
-                                for each in ("value", "low", "high")
-                            ),
-                        )
-                        for name, step, row in found
-                    ),
-                    num_labels=1,
-                ),
-            )
-        )
-    return figures

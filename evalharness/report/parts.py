@@ -72,6 +72,19 @@ def cell_labels(cells: Sequence[Cell]) -> dict[Cell, str]:
     }
 
 
+def baseline_name(baseline: str, template: str, cells: Sequence[Cell]) -> str:
+    """The name of a baseline's model, with its template where the compared one has another.
+
+    Args:
+        baseline: `model:template`.
+        template: of what is compared with it.
+        cells: every model and template of the report.
+    """
+    model, own = next(cell for cell in cells if f"{cell[0]}:{cell[1]}" == baseline)
+    names = cell_labels([(each, "") for each in dict.fromkeys(model for model, _ in cells)])
+    return names[model, ""] if own == template else f"{names[model, '']} · {own}"
+
+
 def metric_rows(
     metrics: Iterable[Mapping[str, Any]], benchmark: str, metric: str
 ) -> dict[Cell, Mapping[str, Any]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from evalharness.errors import InputError, MissingExtraError
 from evalharness.report.gather import Gathered, choose_verdicts, gather_runs, run_notes
+from evalharness.report.options import ReportOptions
 from evalharness.report.tables import Table, as_markdown, metrics_csv
 from evalharness.report.terminal import as_terminal
 from evalharness.store import write_atomically
@@ -28,24 +29,6 @@ __all__ = [
 PAGE = "report.html"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportOptions:
-    """What may be said about a report beside its format."""
-
-    verdicts: str | None = None
-    """A verdict table of the runs; the newest where None."""
-    with_texts: bool = True
-    """Of the HTML: prompts, responses and answers."""
-    baseline: str | None = None
-    """Of the HTML: what the others are compared with; the first one where None."""
-    with_details: bool = False
-    """Of terminal, Markdown and LaTeX: also lengths by verdict, budgets, texts and series."""
-    published: str | None = None
-    """Of terminal, Markdown and LaTeX: `MODEL[:TEMPLATE]` of a published row to lay beside."""
-    num_responses: int | None = None
-    """Of the HTML: how many responses its browser holds at most."""
-
-
 def render_runs(folders: Sequence[Path], form: str, options: ReportOptions | None = None) -> str:
     """Some runs as `terminal`, `markdown`, `latex`, `csv`, `json` or `html`.
 
@@ -58,6 +41,7 @@ def render_runs(folders: Sequence[Path], form: str, options: ReportOptions | Non
     """
     options = options or ReportOptions()
     gathered = gather_runs(folders, options.verdicts)
+    options = options.for_models([model for model, _ in gathered.cells])
     if form == "json":
         return json.dumps(gathered.metrics, indent=1, ensure_ascii=False) + "\n"
     if form == "csv":
@@ -118,18 +102,27 @@ def write_run_figures(
     from evalharness.report.figures import write_figures
     from evalharness.report.sections import report_sections
 
-    sections = report_sections(gather_runs(folders, options.verdicts), options.baseline)
+    gathered = gather_runs(folders, options.verdicts)
+    options = options.for_models([model for model, _ in gathered.cells])
+    sections = report_sections(gathered, options)
     return write_figures([each for section in sections for each in section.figures], into, forms)
 
 
 def _tables(gathered: Gathered, options: ReportOptions) -> list[Table]:
     from evalharness.report.comparisons import Compared, main_tables
+    from evalharness.report.glance import glance_table
 
-    tables = main_tables(gathered, Compared(gathered).leaders())
+    compared = Compared(gathered)
+    tables = main_tables(gathered, compared.leaders())
+    against = compared.with_baseline(options.baseline)
+    troubles = tuple(f"Not compared: {each}." for each in against.troubles)
+    tables[0] = dataclasses.replace(tables[0], notes=(*tables[0].notes, *troubles))
+    if glance := glance_table(against.rows, gathered.titles, gathered.cells):
+        tables.insert(1, glance)
     if options.with_details:
         from evalharness.report.details import detail_tables
 
-        tables += detail_tables(gathered)
+        tables += detail_tables(gathered, options)
     if options.published:
         from evalharness.report.published import published_table
 
@@ -141,10 +134,4 @@ def _page(gathered: Gathered, options: ReportOptions) -> str:
     from evalharness.report.html import html_report
 
     names = [run.folder.resolve().name for run in gathered.runs]
-    return html_report(
-        gathered,
-        title=", ".join(names),
-        with_texts=options.with_texts,
-        num_responses=options.num_responses,
-        baseline=options.baseline,
-    )
+    return html_report(gathered, title=", ".join(names), options=options)

@@ -15,6 +15,7 @@ from evalharness.report.comparison_sections import comparison_sections
 from evalharness.report.comparisons import Compared, main_tables
 from evalharness.report.gather import Cell, Gathered
 from evalharness.report.length_sections import length_sections
+from evalharness.report.options import ReportOptions
 from evalharness.report.parts import (
     Figure,
     Section,
@@ -23,38 +24,46 @@ from evalharness.report.parts import (
     metric_rows,
     point,
 )
+from evalharness.report.published import published_table
 from evalharness.report.tables import Table, percent
 from evalharness.report.text_section import text_section
+from evalharness.report.training_section import training_section
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def report_sections(
-    gathered: Gathered, baseline: str | None = None, texts: pd.DataFrame | None = None
+    gathered: Gathered,
+    options: ReportOptions | None = None,
+    texts: pd.DataFrame | None = None,
 ) -> list[Section]:
     """The sections that these runs carry.
 
     Args:
         gathered: the runs.
-        baseline: `MODEL` or `MODEL:TEMPLATE`; the first one where None.
+        options: the baseline, a published row, training steps and keywords.
         texts: from `chosen_texts`; without, nothing is said of them.
 
     Raises:
-        InputError: the baseline isn't in these runs.
+        InputError: the baseline isn't in these runs, or there is no such published row.
     """
+    options = options or ReportOptions()
     labels = cell_labels(gathered.cells)
     compared = Compared(gathered)
     accuracy, length = main_tables(gathered, compared.leaders())
     found = [
         _accuracy_section(gathered, labels, accuracy),
-        *comparison_sections(gathered, compared.with_baseline(baseline), labels),
+        *comparison_sections(gathered, compared.with_baseline(options.baseline), labels),
         _heat_map_section(gathered),
         *length_sections(gathered, labels, length),
+        training_section(gathered, options.steps),
         _samples_section(gathered, labels),
     ]
     if texts is not None:
-        found.append(text_section(gathered, texts, labels))
+        found.append(text_section(gathered, texts, options.keywords))
+    if options.published:
+        found.append(_published_section(gathered, options.published))
     return [each for each in found if each.tables or each.figures or each.notes]
 
 
@@ -137,6 +146,15 @@ def _heat_map_section(gathered: Gathered) -> Section:
         lead="The same model under several templates: the score of a base model is often the "
         "template's.",
         figures=tuple(figures),
+    )
+
+
+def _published_section(gathered: Gathered, name: str) -> Section:
+    return Section(
+        key="published",
+        title="Beside published numbers",
+        lead="A row of a paper beside ours. Its responses aren't known, so nothing is paired.",
+        tables=(published_table(gathered, name),),
     )
 
 

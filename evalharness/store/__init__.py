@@ -25,6 +25,7 @@ from evalharness.store.reading import (
     responses_frame,
     run_id,
     verdict_names,
+    verdict_versions,
     verdicts_frame,
 )
 from evalharness.store.writing import RecoveredResponses, RunWriter
@@ -48,6 +49,7 @@ __all__ = [
     "responses_frame",
     "run_id",
     "verdict_names",
+    "verdict_versions",
     "verdicts_frame",
     "write_atomically",
 ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from evalharness.errors import StoreError
 from evalharness.records import Problem, Response, ResponseKey, Verdict
 from evalharness.store.files import JSONL, PARQUET, PROBLEMS, PROMPTS, SPEC, size_of
-from evalharness.store.rows import COVERED, as_row, parse_line, response_schema
+from evalharness.store.rows import COVERED, VERSIONS, as_row, parse_line, response_schema
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,11 +132,26 @@ def verdict_names(folder: Path) -> list[str]:
     return [path.stem for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns)]
 
 
-def verdicts_frame(folder: Path, name: str) -> pd.DataFrame:
-    """One checker's verdicts."""
-    import pandas as pd
+def verdict_versions(folder: Path, name: str) -> dict[str, str]:
+    """The versions of what made a verdict table; empty where it doesn't say."""
+    import pyarrow.parquet as pq
 
-    return pd.read_parquet(folder / "verdicts" / f"{name}.parquet")
+    metadata = pq.read_schema(folder / "verdicts" / f"{name}.parquet").metadata or {}
+    versions: dict[str, str] = json.loads(metadata.get(VERSIONS, b"{}"))
+    return versions
+
+
+def verdicts_frame(folder: Path, name: str, columns: list[str] | None = None) -> pd.DataFrame:
+    """One checker's verdicts; columns that a table is too old for are empty."""
+    import pandas as pd
+    import pyarrow.parquet as pq
+
+    path = folder / "verdicts" / f"{name}.parquet"
+    if columns is None:
+        return pd.read_parquet(path)
+    known = set(pq.read_schema(path).names)
+    frame = pd.read_parquet(path, columns=[each for each in columns if each in known])
+    return frame.reindex(columns=columns)
 
 
 def read_verdicts(folder: Path, name: str) -> Iterator[Verdict]:

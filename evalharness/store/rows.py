@@ -10,6 +10,8 @@ from evalharness.records import Judgement, Response, Verdict
 
 COVERED = b"evalharness.covered_bytes"
 """In the metadata of responses.parquet: the size of the JSONL that it was made from."""
+VERSIONS = b"evalharness.versions"
+"""In the metadata of a verdict table: the versions of the libraries that took part."""
 KEY = ("model", "template", "problem_id", "sample_index")
 RESPONSE_FIELDS = tuple(field.name for field in dataclasses.fields(Response))
 _JUDGED = tuple(field.name for field in dataclasses.fields(Judgement))
@@ -57,6 +59,7 @@ def verdict_schema() -> Any:
     """Of a verdict table."""
     import pyarrow as pa
 
-    kinds = dict.fromkeys(("sample_index", "start", "end"), pa.int64())
+    whole = ("sample_index", "answer_group", "answer_group_undecided", "start", "end")
+    kinds = dict.fromkeys(whole, pa.int64())
     kinds["num_milliseconds"] = pa.float64()
     return pa.schema([(name, kinds.get(name, pa.string())) for name in VERDICT_FIELDS])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,7 @@ from evalharness.store.rows import (
     COVERED,
     KEY,
     VERDICT_FIELDS,
+    VERSIONS,
     as_row,
     clean,
     parse_line,
@@ -193,8 +194,10 @@ class RunWriter:
             sync(temporary)
             rename_for_good(temporary, path)
 
-    def write_verdicts(self, name: str, verdicts: Iterable[Verdict]) -> Path:
-        """Replace `verdicts/<name>.parquet` whole."""
+    def write_verdicts(
+        self, name: str, verdicts: Iterable[Verdict], versions: Mapping[str, str] | None = None
+    ) -> Path:
+        """Replace `verdicts/<name>.parquet` whole; the versions of what made it go with it."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -209,6 +212,9 @@ class RunWriter:
             path.parent.mkdir(exist_ok=True)
             with temporary_beside(path) as temporary:
                 table = pa.Table.from_pylist(rows, schema=verdict_schema())
+                if versions is not None:
+                    about = {**(table.schema.metadata or {}), VERSIONS: json.dumps(dict(versions))}
+                    table = table.replace_schema_metadata(about)
                 pq.write_table(table, temporary, compression="zstd")
                 sync(temporary)
                 rename_for_good(temporary, path)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from evalharness.errors import InputError
-from evalharness.training.practice import PracticeProblem, ProblemKey, training_problems
+from evalharness.training.practice import PracticeProblem
+from evalharness.training.solutions import Worked
 
 if TYPE_CHECKING:
     import torch
@@ -55,12 +56,10 @@ def render(template: str, problem: str) -> str:
     return template.replace(PLACEHOLDER, problem)
 
 
-def make_example(
-    tokenizer: PreTrainedTokenizerBase, template: str, problem: PracticeProblem
-) -> Example:
+def make_example(tokenizer: PreTrainedTokenizerBase, template: str, worked: Worked) -> Example:
     """Prompt and solution as tokens; the solution starts on a line of its own and ends with EOS."""
-    prompt = render(template, problem.text)
-    completion = problem.solution if prompt.endswith("\n") else f"\n{problem.solution}"
+    prompt = render(template, worked.text)
+    completion = worked.solution if prompt.endswith("\n") else f"\n{worked.solution}"
     return Example(
         tokenizer(prompt)["input_ids"],
         [*tokenizer(completion)["input_ids"], tokenizer.eos_token_id],
@@ -91,16 +90,14 @@ def training_steps(
     templates: Mapping[str, str],
     shares: Mapping[str, float],
     rows_per_step: int,
-    seed: int,
-    held_out: Container[ProblemKey],
+    rng: random.Random,
+    solutions: Iterator[Worked],
 ) -> Iterator[list[Batch]]:
-    """Steps without end: fresh rows, the template of each drawn by its share, batched by length."""
-    rng = random.Random(seed)
-    problems = training_problems(rng.getrandbits(32), held_out=held_out)
+    """Steps without end: the template of each row drawn by its share, rows batched by length."""
     names, weights = list(shares), list(shares.values())
     while True:
         rows = [
-            make_example(tokenizer, templates[rng.choices(names, weights)[0]], next(problems))
+            make_example(tokenizer, templates[rng.choices(names, weights)[0]], next(solutions))
             for _ in range(rows_per_step)
         ]
         yield [make_batch(group, tokenizer.pad_token_id) for group in groups_by_length(rows)]
@@ -124,10 +121,11 @@ def summed_loss(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
     """
     import torch
 
-    hidden_BTH = model.model(input_ids=batch.input_ids_BT, use_cache=False).last_hidden_state
-    counted_BT = batch.loss_mask_BT[:, 1:]
+    input_ids_BT = batch.input_ids_BT.to(model.device)
+    counted_BT = batch.loss_mask_BT.to(model.device)[:, 1:]
+    hidden_BTH = model.model(input_ids=input_ids_BT, use_cache=False).last_hidden_state
     logits_NV = model.lm_head(hidden_BTH[:, :-1][counted_BT])
-    targets_N = batch.input_ids_BT[:, 1:][counted_BT]
+    targets_N = input_ids_BT[:, 1:][counted_BT]
     return torch.nn.functional.cross_entropy(logits_NV, targets_N, reduction="sum")
 
 

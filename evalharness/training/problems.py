@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from evalharness.benchmarks import load_benchmark
 from evalharness.errors import InputError
 from evalharness.records import Problem
 from evalharness.training.practice import KINDS, PracticeProblem, ProblemKey, training_problems
 from evalharness.training.practice import practice_problems as shipped_practice
+
+if TYPE_CHECKING:
+    from evalharness.training.config import RLConfig
 
 PRACTICE = "practice"
 _NUM_PRACTICE = 4000
@@ -70,6 +74,26 @@ def load_problems(
         if not problems:
             raise InputError(f"{source} has no problem with a gold: nothing can be rewarded")
     return ProblemSet(name=source, problems=problems, fingerprint=_fingerprint(problems))
+
+
+def open_problems(config: RLConfig, note: Callable[[str], None]) -> ProblemSet:
+    """The problems of a run, none of which is in a benchmark that it is evaluated on.
+
+    Raises:
+        InputError: as `load_problems` and `check_contamination`.
+        DataError: a benchmark can't be had.
+    """
+    found = load_problems(
+        config.problems,
+        kinds=config.kinds,
+        problem_column=config.problem_column,
+        gold_column=config.gold_column,
+        seed=config.seed,
+    )
+    evaluated = [each for name in config.evaluate_on for each in load_benchmark(name).problems]
+    for line in check_contamination(found.problems, evaluated, allowed=config.allow_contamination):
+        note(f"contamination: {line}")
+    return found
 
 
 def check_contamination(

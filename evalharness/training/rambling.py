@@ -63,7 +63,7 @@ def training_sums() -> tuple[Sum, ...]:
 
 
 def rambling_solution(problem: Sum, rng: random.Random, style: Rambling) -> str:
-    r"""`11 so so so \boxed{11}`, or after a slip `12 hmm hmm \boxed{12}`."""
+    r"""`11 so so so \boxed{11}`, or after a slip `12 hmm hmm \boxed{12}`, on a line of its own."""
     right = problem.first + problem.second
     is_slip = rng.random() < style.slip_share
     answer = rng.choice([right + by for by in _SLIPS if right + by >= 0]) if is_slip else right

@@ -5,29 +5,39 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import shutil
-import tempfile
+import random
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evalharness.benchmarks import load_benchmark
+from evalharness.engines.checkpoints import find_checkpoint, load_tokenizer
+from evalharness.engines.transformers import choose_device, choose_dtype, load_model
 from evalharness.errors import InputError
+from evalharness.templates import load_template
 from evalharness.training.batches import (
     Batch,
     backpropagate_mean_loss,
     solved_share,
     training_steps,
 )
+from evalharness.training.forward import precision
 from evalharness.training.practice import PracticeProblem, practice_problems
+from evalharness.training.problems import check_contamination
+from evalharness.training.solutions import solution_problems, worked_solutions
+from evalharness.training.state import whole_folder
 from evalharness.training.tokenizer import byte_tokenizer
 from evalharness.training.toy import ToyModel, make_toy_model
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+NUM_STEPS = 1200
+WARMUP_STEPS = 100
+EVALUATE_EVERY = 400
 
 VALIDATION_SEED = 7
 """Draws the problems that training is watched on; it neither practises nor is scored on them."""
@@ -44,14 +54,24 @@ class SFTConfig:
     shares: Mapping[str, float] = field(default_factory=lambda: {"no": 0.95, "qwen-math": 0.05})
     """Template name -> its weight among the training problems."""
     model: ToyModel = field(default_factory=ToyModel)
-    num_steps: int = 1200
+    """A fresh model, where no `start` is given."""
+    start: str | None = None
+    """A folder or a hub id to start from."""
+    problems: str = "practice"
+    """What `worked_solutions` takes."""
+    problem_column: str | None = None
+    solution_column: str | None = None
+    evaluate_on: tuple[str, ...] = ()
+    """Benchmarks that no training problem may be in."""
+    allow_contamination: bool = False
+    num_steps: int = NUM_STEPS
     rows_per_step: int = 40
     learning_rate: float = 3e-3
-    warmup_steps: int = 100
+    warmup_steps: int = WARMUP_STEPS
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     seed: int = 0
-    evaluate_every: int = 400
+    evaluate_every: int = EVALUATE_EVERY
     num_validation_per_kind: int = 5
 
 
@@ -70,6 +90,21 @@ class SFTMetrics:
     """Padding not counted."""
     exact_match: Mapping[str, float] | None = None
     """Template -> share of the validation problems solved by greedy decoding."""
+
+
+def raw_template(name: str) -> str:
+    """The text of a raw template, with `{{problem}}`.
+
+    Raises:
+        InputError: no such template, or a chat template, which needs a tokenizer to be rendered.
+    """
+    template = load_template(name)
+    if template.mode != "raw":
+        raise InputError(
+            f'template "{name}" is a chat template: supervised training takes raw ones, such as '
+            "no, r1 or qwen-math"
+        )
+    return template.text
 
 
 def learning_rate_at(step: int, config: SFTConfig) -> float:
@@ -126,21 +161,30 @@ def train_sft(config: SFTConfig, *, progress: Callable[[SFTMetrics], None] | Non
 
     Raises:
         InputError: the config can't be trained.
+        EngineError: the model to start from can't be loaded.
     """
     import torch
 
     check_sft_config(config)
-    tokenizer = byte_tokenizer(max_length=config.model.context_length)
-    model = make_toy_model(config.model, tokenizer, seed=config.seed)
+    _refuse_contamination(config)
+    model, tokenizer, dtype = _open_model(config)
     validation = validation_problems(config.num_validation_per_kind)
-    held_out = {problem.key for problem in (*practice_problems(), *validation)}
+    held_out = frozenset(problem.key for problem in (*practice_problems(), *validation))
+    rng = random.Random(config.seed)
+    solutions = worked_solutions(
+        config.problems,
+        seed=rng.getrandbits(32),
+        held_out=held_out,
+        problem_column=config.problem_column,
+        solution_column=config.solution_column,
+    )
     steps = training_steps(
         tokenizer,
         templates=config.templates,
         shares=config.shares,
         rows_per_step=config.rows_per_step,
-        seed=config.seed,
-        held_out=held_out,
+        rng=rng,
+        solutions=solutions,
     )
     optimizer = torch.optim.AdamW(
         model.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True
@@ -149,8 +193,10 @@ def train_sft(config: SFTConfig, *, progress: Callable[[SFTMetrics], None] | Non
     last: SFTMetrics | None = None
     with metrics_path(config.output).open("w", encoding="utf-8") as file:
         for step, batches in zip(range(1, config.num_steps + 1), steps, strict=False):
-            metrics = _train_step(model, optimizer, batches, step, config)
-            if step % config.evaluate_every == 0 or step == config.num_steps:
+            with precision(model.device.type, dtype):
+                metrics = _train_step(model, optimizer, batches, step, config)
+            is_due = step % config.evaluate_every == 0 or step == config.num_steps
+            if is_due and config.problems == "practice":
                 solved = {
                     name: solved_share(model, tokenizer, config.templates[name], validation)
                     for name in config.shares
@@ -162,12 +208,44 @@ def train_sft(config: SFTConfig, *, progress: Callable[[SFTMetrics], None] | Non
                 progress(metrics)
             last = metrics
     record = _training_record(config, last)
-    with _whole_folder(config.output) as folder:
+    with whole_folder(config.output) as folder:
         model.save_pretrained(folder)
         # A fresh one: the tokenizer that padded batches would save its padding along.
-        byte_tokenizer(max_length=config.model.context_length).save_pretrained(folder)
+        _open_tokenizer(config).save_pretrained(folder)
         (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return config.output
+
+
+def _open_model(config: SFTConfig) -> tuple[Any, PreTrainedTokenizerBase, str]:
+    """Model, tokenizer and the dtype of the forward passes; the weights are in float32."""
+    tokenizer = _open_tokenizer(config)
+    if config.start is None:
+        return make_toy_model(config.model, tokenizer, seed=config.seed), tokenizer, "float32"
+    device = choose_device("auto")
+    model = load_model(find_checkpoint(config.start), dtype="float32", device=device)
+    if tokenizer.eos_token_id is None:
+        raise InputError(f"the tokenizer of {config.start} has no EOS token: set eos_token")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token  # padding is never looked at
+    return model, tokenizer, choose_dtype("auto", device)
+
+
+def _open_tokenizer(config: SFTConfig) -> PreTrainedTokenizerBase:
+    if config.start is None:
+        return byte_tokenizer(max_length=config.model.context_length)
+    return load_tokenizer(find_checkpoint(config.start), trust_remote_code=False)
+
+
+def _refuse_contamination(config: SFTConfig) -> None:
+    evaluated = [each for name in config.evaluate_on for each in load_benchmark(name).problems]
+    if not evaluated:
+        return
+    training = solution_problems(
+        config.problems,
+        problem_column=config.problem_column,
+        solution_column=config.solution_column,
+    )
+    check_contamination(training, evaluated, allowed=config.allow_contamination)
 
 
 def _train_step(
@@ -215,17 +293,3 @@ def _training_record(config: SFTConfig, last: SFTMetrics | None) -> dict[str, An
         "final_loss": last.loss if last else None,
         "exact_match": last.exact_match if last else None,
     }
-
-
-@contextmanager
-def _whole_folder(output: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `output` when the block ends well, and is removed if not."""
-    folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    try:
-        yield folder
-        for path in (folder, *folder.iterdir()):
-            path.chmod(0o755 if path.is_dir() else 0o644)
-        folder.rename(output)
-    except BaseException:
-        shutil.rmtree(folder)
-        raise

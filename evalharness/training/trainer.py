@@ -22,13 +22,12 @@ from evalharness.engines.checkpoints import (
 )
 from evalharness.engines.transformers import choose_device, choose_dtype, load_model
 from evalharness.errors import InputError, TrainingError
-from evalharness.records import Problem
 from evalharness.templates import load_template
 from evalharness.training.config import RLConfig
 from evalharness.training.evaluating import evaluate_checkpoint
 from evalharness.training.forward import TokenRow
 from evalharness.training.learner import Learner, UpdateMetrics
-from evalharness.training.problems import ProblemSet, check_contamination, load_problems
+from evalharness.training.problems import ProblemSet, open_problems
 from evalharness.training.rollout import (
     Asker,
     Drawn,
@@ -134,14 +133,7 @@ class _Trainer:
     def __init__(self, config: RLConfig, note: Callable[[str], None], stack: ExitStack) -> None:
         self.config, self.note = config, note
         self.template = load_template(config.template)
-        self.problems = load_problems(
-            config.problems,
-            kinds=config.kinds,
-            problem_column=config.problem_column,
-            gold_column=config.gold_column,
-            seed=config.seed,
-        )
-        self._refuse_contamination()
+        self.problems = open_problems(config, note)
         self.record = self._open_record()
         known = checkpoints(config.output)
         start = max(known) if known else 0
@@ -277,17 +269,6 @@ class _Trainer:
             end_ids=end_ids,
             temperature=self.config.temperature,
         )
-
-    def _refuse_contamination(self) -> None:
-        from evalharness.benchmarks import load_benchmark
-
-        evaluated: list[Problem] = []
-        for name in self.config.evaluate_on:
-            evaluated += load_benchmark(name).problems
-        for line in check_contamination(
-            self.problems.problems, evaluated, allowed=self.config.allow_contamination
-        ):
-            self.note(f"contamination: {line}")
 
     def _open_record(self) -> dict[str, Any]:
         """Write training.json, or compare it with the one that is there."""

@@ -31,7 +31,7 @@ from evalharness.records import Problem, Prompt
 from evalharness.templates import Template, load_template
 from evalharness.training.batches import Example
 from evalharness.training.config import RLConfig
-from evalharness.training.problems import ProblemSet, check_contamination, load_problems
+from evalharness.training.problems import open_problems
 from evalharness.training.rollout import Asker, Drawn, check_prompts
 from evalharness.training.trl_arguments import (
     SupervisedConfig,
@@ -88,7 +88,7 @@ def train_with_trl(
             "strings"
         )
     adapter = _lora(options)
-    problems = _problems(config, note or (lambda _: None))
+    problems = open_problems(config, note or (lambda _: None))
     model = _open_model(config.model)
     rows = _prompt_rows(config, problems.problems, template, model)
     trl = import_trl()
@@ -231,24 +231,6 @@ def quiet_trl() -> Iterator[None]:
         for message, category in _WARNINGS:
             warnings.filterwarnings("ignore", message, category)
         yield
-
-
-def _problems(config: RLConfig, note: Callable[[str], None]) -> ProblemSet:
-    from evalharness.benchmarks import load_benchmark
-
-    problems = load_problems(
-        config.problems,
-        kinds=config.kinds,
-        problem_column=config.problem_column,
-        gold_column=config.gold_column,
-        seed=config.seed,
-    )
-    evaluated = [row for name in config.evaluate_on for row in load_benchmark(name).problems]
-    for line in check_contamination(
-        problems.problems, evaluated, allowed=config.allow_contamination
-    ):
-        note(f"contamination: {line}")
-    return problems
 
 
 def _open_model(name: str) -> _Model:

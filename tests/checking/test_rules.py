@@ -57,6 +57,18 @@ SAME = [
     ("n \\equiv 1 \\pmod 4", "n\\equiv 1 (mod 4)"),
     ("2^n", "a_n = 2^n"),
     ("[0, 2\\pi)", "0 \\le \\theta < 2\\pi"),
+    ("12345", "12 345"),
+    ("1234567.5", "x = 1 234 567.5"),
+    ("9500", "9\\,500 \\text{ m}"),
+    ("54_{10}", "204_5"),  # 2 * 25 + 4
+    ("204_5", "204_{\\text{five}}"),
+    ("1", "1^{2^{235423523}} = 1"),
+    ("1", "\\sin^2 x + \\cos^2 x = 1"),
+    ("x=2k, k \\in \\mathbb{Z}", "2n \\text{ for all integers } n"),
+    (
+        "3a+5b, a \\in \\mathbb{Z}, b \\in \\mathbb{Z}",
+        "5m+3n \\text{ where } m \\text{ and } n \\text{ are integers}",
+    ),
     ("(2, \\infty)", "x > 2"),
     ("\\{x \\mid x > 2\\}", "(2,\\infty)"),
     ("\\emptyset", "no solution"),
@@ -176,6 +188,15 @@ DIFFERENT = [
     ("100200", "(100,201)"),
     ("(1,2),(3,4)", "(1,2,3,4)"),
     ("52_8", "52_9"),
+    ("204_5", "209_5"),  # no digit 9
+    ("2k, k \\in \\mathbb{Z}", "2n, n \\in \\mathbb{N}"),
+    ("2k, k \\in \\mathbb{Z}", "n+k, n \\in \\mathbb{Z}"),
+    ("2k, k \\in \\mathbb{Z}", "3n, n \\in \\mathbb{Z}"),
+    ("2k", "2n"),
+    ("1234", "12 34"),
+    ("123456", "(123 456)"),
+    ("1", "1^{2^{235423523}} = 2"),
+    ("16", "1^{2^{235423523}} = 1"),
     ("10^{-3}", "10^{-4}"),
     ("x=5", "y=6"),
     ("y=3x+2", "3x + y + 2 = 0"),
@@ -235,6 +256,13 @@ def test_a_convention_decides_only_where_the_policy_says_so(
 ) -> None:
     assert equal(gold, answer, loose).status == "correct"
     assert equal(gold, answer, strict).status == "incorrect"
+
+
+def test_a_base_may_be_left_out_beside_a_gold_that_names_it() -> None:
+    assert equal("52_8", "52").status == "correct"
+    assert equal("52_8", "42").status == "incorrect"
+    assert equal("52", "52_8").status == "incorrect"
+    assert equal("42", "52_8").status == "correct"  # 5 * 8 + 2
 
 
 def test_only_the_parameter_of_a_periodic_solution_may_have_another_name() -> None:

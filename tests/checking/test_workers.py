@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from evalharness.checking import (
     CheckerPool,
     check,
     checker_version,
+    workers,
 )
-from evalharness.checking.process import WorkerDiedError, WorkerProcess
+from evalharness.checking.process import TimedOutError, WorkerDiedError, WorkerProcess
 from evalharness.errors import InputError
 from evalharness.records import Judgement
 
@@ -254,7 +256,7 @@ def test_an_answer_that_kills_two_workers_is_an_error(monkeypatch: pytest.Monkey
 
     with bare(num_workers=1, timeout_seconds=20) as pool:
         with monkeypatch.context() as patch:
-            patch.setattr(WorkerProcess, "compare", die)
+            patch.setattr(WorkerProcess, "ask", die)
             found = judge(pool, "24")
         assert found.status == "error"
         assert found.reason == (
@@ -279,18 +281,65 @@ def test_a_worker_that_cannot_start_raises_with_what_it_said(
 
 def test_equal_pairs_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    original = WorkerProcess.compare
+    original = WorkerProcess.ask
 
     def count(self: WorkerProcess, comparisons: list[Any], seconds: float) -> object:
         asked.extend(answer for _, answer, _ in comparisons)
         return original(self, comparisons, seconds)
 
-    monkeypatch.setattr(WorkerProcess, "compare", count)
+    monkeypatch.setattr(WorkerProcess, "ask", count)
     with bare(num_workers=2, timeout_seconds=20) as pool:
         futures = [pool.submit(f"{n} \\boxed{{5^2}}", ("25",), BOX) for n in range(20)]
         assert {future.result().status for future in futures} == {"correct"}
         assert judge(pool, "5^2").status == "correct"
     assert asked == ["5^2"]
+
+
+RESPONSES = [
+    "so \\boxed{5^2}",
+    "so \\boxed{26}",
+    "<think>\\boxed{\\sqrt{625}}</think>",
+    "The answer is 25.",
+    "\\boxed{24} or rather \\boxed{2",
+    "nothing",
+    "\\boxed{\\frac}",
+    "caf\u00e9 \\boxed{x+\ud800}",
+]
+
+
+def test_a_response_read_by_a_worker_is_judged_as_one_read_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def judge_all() -> list[Judgement]:
+        with CheckerPool(num_workers=1, timeout_seconds=20) as pool:
+            futures = [pool.submit(response, ("25", "7"), BOX) for response in RESPONSES]
+            return [replace(future.result(), num_milliseconds=0) for future in futures]
+
+    here = judge_all()
+    monkeypatch.setattr(workers, "_FIRST_HERE", 0)
+    assert judge_all() == here
+    statuses = [each.status for each in here]
+    assert statuses == ["correct", "incorrect", "correct", *["no_answer"] * 3, *["unparsed"] * 2]
+
+
+def test_a_response_that_hangs_its_reader_costs_no_other_its_verdict(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = WorkerProcess.ask
+
+    def hang(self: WorkerProcess, requests: list[Any], seconds: float) -> object:
+        if any("hang" in getattr(request, "response", "") for request in requests):
+            raise TimedOutError  # the replies before it were ready, but not sent
+        return original(self, requests, seconds)
+
+    monkeypatch.setattr(workers, "_FIRST_HERE", 0)
+    monkeypatch.setattr(WorkerProcess, "ask", hang)
+    responses = [*["\\boxed{25}"] * 20, "hang", *["\\boxed{25}"] * 20]
+    with CheckerPool(num_workers=1, timeout_seconds=20) as pool:
+        found = [pool.submit(response, ("25",), BOX) for response in responses]
+        statuses = [future.result().status for future in found]
+    assert statuses == [*["correct"] * 20, "timeout", *["correct"] * 20]
+    assert found[20].result().reason == "reading response hang took more than 20 s"
 
 
 def test_verdicts_do_not_depend_on_order_or_threads(pool: CheckerPool) -> None:

@@ -23,7 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from evalharness.checking import DEFAULT_ANSWER_FORMAT, CheckerPool, Policy
 from evalharness.checking.checkers import open_checker
@@ -164,22 +164,38 @@ def measure_side(
     }
 
 
-def measure_pool(pairs: list[tuple[str, str]], num_workers: int) -> float:
-    """Answers per second through the pool, its start left out."""
+class PoolSpeed(NamedTuple):
+    """Of one batch, its start left out."""
+
+    per_second: float
+    """By the clock, which others on the machine disturb."""
+    parent_seconds: float
+    """Of computing, as for the workers."""
+    workers_seconds: float
+
+
+def measure_pool(pairs: list[tuple[str, str]], num_workers: int) -> PoolSpeed:
+    """All pairs through a pool."""
     with CheckerPool(num_workers=num_workers, timeout_seconds=LIMIT_SECONDS) as pool:
         warm = [
             pool.submit(f"\\boxed{{x+{n}+x}}", (f"2 x+{n}",), ("box",))
-            for n in range(8 * num_workers)
+            for n in range(80 * num_workers)
         ]
         for future in warm:
             future.result()
-        began = time.perf_counter()
+        workers = list(pool._processes)
+        computed = [worker._cpu_seconds() for worker in workers]
+        began, parent = time.perf_counter(), time.process_time()
         futures = [
             pool.submit(response, (gold,), DEFAULT_ANSWER_FORMAT) for gold, response in pairs
         ]
         for future in futures:
             future.result()
-        return len(pairs) / (time.perf_counter() - began)
+        return PoolSpeed(
+            per_second=len(pairs) / (time.perf_counter() - began),
+            parent_seconds=time.process_time() - parent,
+            workers_seconds=sum(worker._cpu_seconds() for worker in workers) - sum(computed),
+        )
 
 
 def in_own_process(side: str, name: str, options: argparse.Namespace) -> dict[str, Any] | str:
@@ -230,9 +246,15 @@ def main() -> None:
             )
         one, two = (measure_pool(pairs, number) for number in (1, 2))
         print(
-            f"  pool         {one:9.1f}/s with one worker, {two:.1f}/s with two: "
-            f"{two / one / 2:.2f} of linear"
+            f"  pool         {one.per_second:9.1f}/s with one worker, {two.per_second:.1f}/s with "
+            f"two: {two.per_second / one.per_second / 2:.2f} of linear"
         )
+        for label, each in (("one", one), ("two", two)):
+            share = each.parent_seconds / (each.parent_seconds + each.workers_seconds)
+            print(
+                f"    {label}: computed {each.parent_seconds:.2f} s in the parent, "
+                f"{each.workers_seconds:.2f} s in the workers: {share:.0%} in the parent"
+            )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import gzip
 import json
 import re
@@ -17,6 +18,7 @@ from evalharness.report.html import html_report, html_table
 from evalharness.report.parts import cell_labels, file_name
 from evalharness.report.runs import ReportOptions, render_runs
 from evalharness.report.sections import report_sections
+from evalharness.report.survival import survival_table
 from evalharness.report.tables import Table
 from tests.report.made import Said, make_run, problem
 
@@ -147,7 +149,7 @@ def test_a_report_without_texts_has_nothing_that_a_model_wrote(run: Path) -> Non
     gathered = gather_runs([run], None)
     whole = html_report(gathered, title="t")
     assert "secret best 3" in json.dumps(_unpacked(whole))
-    bare = html_report(gathered, title="t", with_texts=False)
+    bare = html_report(gathered, title="t", options=ReportOptions(with_texts=False))
     assert "secret" not in bare
     (index,) = _unpacked(bare)
     assert "secret" not in json.dumps(index)
@@ -155,7 +157,7 @@ def test_a_report_without_texts_has_nothing_that_a_model_wrote(run: Path) -> Non
 
 
 def test_a_browser_that_is_too_small_holds_equally_many_of_each_model(run: Path) -> None:
-    page = html_report(gather_runs([run], None), title="t", num_responses=30)
+    page = html_report(gather_runs([run], None), title="t", options=ReportOptions(num_responses=30))
     index = _unpacked(page)[0]
     assert [index["columns"]["cell"].count(cell) for cell in range(3)] == [10, 10, 10]
     assert index["total"] == 120
@@ -206,3 +208,78 @@ def test_the_command_writes_the_page_beside_the_run(
     assert (run / "report.html").read_text().startswith("<!doctype html>")
     assert main(["report", str(run), str(run), "--format", "html"]) == 2
     assert "name --out FILE" in capsys.readouterr().err
+
+
+def test_copies_and_an_unfinished_run_are_warnings_at_the_top_of_the_page(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "made", _said("m", range(10), samples=2))  # each sample the same text
+    spec = run / "run.json"
+    spec.write_text(spec.read_text().replace('"complete"', '"interrupted"'))
+    page = html_report(gather_runs([run], None), title="t")
+    assert '<p class="warning">This run is interrupted.</p>' in page
+    assert '<p class="warning">m no sums: 40 of 40 problems have only copies' in page
+
+
+def test_a_published_row_and_its_errors_stand_in_the_page(tmp_path: Path) -> None:
+    said = [
+        each._replace(problem=problem("aime24", row))
+        for row, each in enumerate(_said("m", range(9), number=30))
+    ]
+    options = ReportOptions(published="Qwen2.5-Math-7B:no")
+    page = html_report(
+        gather_runs([make_run(tmp_path / "made", said)], None), title="t", options=options
+    )
+    assert "Beside Qwen2.5-Math-7B under no, as published" in page
+    assert "is impossible: the nearest are" in page
+
+
+def test_steps_are_given_for_names_that_do_not_tell_them(run: Path) -> None:
+    options = ReportOptions(steps={"far": 0, "near": 100, "best": 300})
+    sections = report_sections(gather_runs([run], None), options)
+    training = next(each for each in sections if each.key == "training")
+    # solved 10, 28 and 30 of 40
+    found = [row[1:3] for row in training.figures[0].table.rows]
+    assert found == [("0", "25.0"), ("100", "70.0"), ("300", "75.0")]
+
+
+def test_steps_of_an_unknown_model_are_refused(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", str(run), "--steps", "best=1,nearr=2"]) == 2
+    assert '--steps nearr: no such model; did you mean "near"?' in capsys.readouterr().err
+    assert main(["report", str(run), "--steps", "best=ten"]) == 2
+    assert "--steps best=ten: a step is a whole number" in capsys.readouterr().err
+
+
+def test_keywords_of_second_thoughts_can_be_replaced(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # every response of far is "secret far ROW": 40 of the word, on 10 * 100 + 30 * 200 tokens
+    asked = ["report", str(run), "--format", "markdown", "--details", "--keywords", "secr*,x"]
+    assert main(asked) == 0
+    text = capsys.readouterr().out
+    line = next(each for each in text.splitlines() if each.startswith("| far | no | 40 |"))
+    assert line.endswith("| 100.0 | 100.0 | 1.00 | 5.71 |")
+
+
+def test_lengths_under_unequal_limits_are_told_up_to_a_common_horizon(tmp_path: Path) -> None:
+    # As in the test of Kaplan and Meier: 10, 20, 20 cut, 40 cut; b ends all at 5.
+    problems = [problem("sums", row) for row in range(4)]
+    lengths = [(10, "stop", 100), (20, "stop", 100), (20, "length", 20), (40, "length", 40)]
+    said = [
+        *(
+            Said("a", "no", each, 0, "x", "correct", tokens, finish)
+            for each, (tokens, finish, _) in zip(problems, lengths, strict=True)
+        ),
+        *(Said("b", "no", each, 0, "x", "correct", 5) for each in problems),
+    ]
+    gathered = gather_runs([make_run(tmp_path / "made", said)], None)
+    assert survival_table(gathered) is None  # one limit for all
+    frame = gathered.frame.copy()
+    frame.loc[frame["model"] == "a", "token_limit"] = [each[2] for each in lengths]
+    table = survival_table(dataclasses.replace(gathered, frame=frame))
+    # up to 40: 10 * 1 + 10 * 3/4 + 20 * 1/2 = 27.5; half are at most 20; p90 lies beyond
+    assert table is not None
+    assert table.rows == (
+        ("a", "no", "sums", "20 to 100", "40", "28", "20", "–"),
+        ("b", "no", "sums", "100", "40", "5", "5", "5"),
+    )

@@ -170,7 +170,8 @@ def test_kl_holds_the_policy_at_the_reference() -> None:
     for learner in (held, loose):
         for step in range(1, 9):
             metrics = learner.learn(ROLLOUTS, step)
-    assert metrics.kl is not None and metrics.kl > 0
+    assert metrics.kl is not None
+    assert metrics.kl > 0
     assert distance(held) < 0.5 * distance(loose)
     assert free.reference is None
 
@@ -180,7 +181,8 @@ def test_critic_learns_the_return() -> None:
     losses = [learner.learn(ROLLOUTS, step).critic_loss for step in range(1, 40)]
     # It starts at value 0: half the mean squared return, 2 of 12 tokens have return 1: 1/12.
     assert losses[0] == pytest.approx(1 / 12)
-    assert losses[-1] is not None and losses[0] is not None
+    assert losses[-1] is not None
+    assert losses[0] is not None
     assert losses[-1] < 0.3 * losses[0]
 
 
@@ -192,7 +194,8 @@ def test_process_reward_model_learns_the_outcome() -> None:
     losses = [learner.learn(ROLLOUTS, step).prm_loss for step in range(1, 40)]
     # It starts as the reference: the sum of log ratios is 0, so every outcome costs ln 2.
     assert losses[0] == pytest.approx(0.6931, abs=1e-4)
-    assert losses[-1] is not None and losses[-1] < 0.6
+    assert losses[-1] is not None
+    assert losses[-1] < 0.6
 
 
 def test_a_gradient_that_is_no_number_is_refused_and_the_weights_stay() -> None:

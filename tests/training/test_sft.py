@@ -20,6 +20,7 @@ from evalharness.training.batches import (
 )
 from evalharness.training.practice import PracticeProblem
 from evalharness.training.sft import SFTConfig, learning_rate_at, metrics_path, train_sft
+from evalharness.training.solutions import Worked
 from evalharness.training.tokenizer import byte_tokenizer
 from evalharness.training.toy import ToyModel, make_toy_model
 
@@ -36,6 +37,8 @@ SUM = PracticeProblem(
     solution=r"2 + 3 = 5. \boxed{5}",
     gold="5",
 )
+
+WORKED = Worked(SUM.text, SUM.solution)
 
 
 def _config(output: Path, **changes: object) -> SFTConfig:
@@ -55,11 +58,11 @@ def _config(output: Path, **changes: object) -> SFTConfig:
 
 def test_completion_starts_on_its_own_line_and_ends_with_eos() -> None:
     tokenizer = byte_tokenizer(max_length=512)
-    raw = make_example(tokenizer, TEMPLATES["no"], SUM)
+    raw = make_example(tokenizer, TEMPLATES["no"], WORKED)
     assert bytes(raw.prompt_ids) == b"What is 2 + 3?"
     assert bytes(raw.completion_ids[:-1]) == b"\n2 + 3 = 5. \\boxed{5}"
     assert raw.completion_ids[-1] == 257
-    marked = make_example(tokenizer, TEMPLATES["marked"], SUM)
+    marked = make_example(tokenizer, TEMPLATES["marked"], WORKED)
     assert bytes(marked.prompt_ids) == b"Q: What is 2 + 3?\nA:\n"
     assert bytes(marked.completion_ids[:-1]) == b"2 + 3 = 5. \\boxed{5}"
 

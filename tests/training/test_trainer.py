@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from evalharness.errors import InputError, TrainingError
+from evalharness.records import Problem
 from evalharness.training import trainer as trainer_module
 from evalharness.training.algorithms import algorithm
 from evalharness.training.config import RLConfig
@@ -185,7 +186,7 @@ def test_an_interrupted_save_leaves_the_last_good_checkpoint(
 
     monkeypatch.setattr(torch, "save", full_disk)
     with pytest.raises(
-        TrainingError, match="No space left on device.*Older checkpoints are intact"
+        TrainingError, match=r"No space left on device.*Older checkpoints are intact"
     ):
         train(config)
     assert list(checkpoints(config.output)) == [2]
@@ -269,7 +270,7 @@ def test_metrics_count_what_the_rollouts_say() -> None:
     from evalharness.training.learner import UpdateMetrics
     from evalharness.training.rollout import Rollout
 
-    problem = trainer_module.Problem(benchmark="b", problem_id="b/0", text="?", golds=("1",))
+    problem = Problem(benchmark="b", problem_id="b/0", text="?", golds=("1",))
 
     def rollout(num_tokens: int, reward: float, is_truncated: bool = False) -> Rollout:
         row = TokenRow([1], list(range(num_tokens)))

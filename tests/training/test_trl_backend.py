@@ -22,6 +22,7 @@ from evalharness.training.batches import make_batch, make_example, summed_loss
 from evalharness.training.config import RLConfig
 from evalharness.training.practice import practice_problems
 from evalharness.training.problems import load_problems
+from evalharness.training.solutions import Worked
 from evalharness.training.tokenizer import byte_tokenizer
 from evalharness.training.trl_arguments import (
     SupervisedConfig,
@@ -151,7 +152,8 @@ def test_two_processes_share_a_step(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_supervised_steps_have_our_own_loss(tmp_path: Path) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_checkpoint())
-    rows = [make_example(tokenizer, "{{problem}}", row) for row in practice_problems()[:8]]
+    worked = [Worked(row.text, row.solution) for row in practice_problems()[:8]]
+    rows = [make_example(tokenizer, "{{problem}}", each) for each in worked]
     model = transformers.AutoModelForCausalLM.from_pretrained(tiny_checkpoint(), dtype="float32")
     batch = make_batch(rows, PADDING)
     with torch.no_grad():

@@ -1,0 +1,175 @@
+"""Compares relations: equations, inequalities, named values; also one with what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from evalharness.checking.expressions import (
+    Call,
+    Expression,
+    Number,
+    Symbol,
+    free_symbols,
+    substitute,
+)
+from evalharness.checking.forms import as_set
+from evalharness.checking.policy import Policy
+from evalharness.checking.quantities import Effort
+from evalharness.checking.renaming import bound_arguments
+from evalharness.checking.sets import all_true, same_sets
+from evalharness.checking.values import (
+    Interval,
+    Quantity,
+    Relation,
+    Sequence,
+    Union,
+    Value,
+    Words,
+)
+
+Same = Callable[[Value, Value], bool | None]
+"""Compares two values of any kind: a gold and an answer."""
+
+
+def same_with_relation(
+    gold: Value, answer: Value, policy: Policy, effort: Effort, same: Same
+) -> bool | None:
+    """Whether two values agree of which at least one is a relation; `same` compares its sides."""
+    if isinstance(gold, Relation) and isinstance(answer, Relation):
+        return _relations(gold, answer, policy, effort, same)
+    if isinstance(gold, Relation):
+        return _relation_and_value(gold, answer, policy, effort, same, is_gold=True)
+    if isinstance(answer, Relation):
+        return _relation_and_value(answer, gold, policy, effort, same, is_gold=False)
+    return None
+
+
+def _relation_and_value(
+    relation: Relation, other: Value, policy: Policy, effort: Effort, same: Same, *, is_gold: bool
+) -> bool | None:
+    """`x = 5` beside 5, `x < 5` beside an interval, `y - x = 1` beside `x + 1`."""
+    if isinstance(other, Interval | Union | Sequence):
+        found = as_set(relation)
+        if found is not None:
+            return same_sets(found, other, policy, effort)
+    if relation.operator not in ("=", "in"):
+        return False if not isinstance(other, Words) else None
+    if policy.assignment == "strict":
+        return False
+    value = right_side(relation)
+    if value is relation:
+        is_identity = same(relation.left, relation.right)
+        if not is_identity:
+            solved = _solved(relation, other, effort)
+            return None if solved is False and is_identity is None else solved
+        value = relation.right  # an identity: either side is what it is equal to
+    pair = (value, other) if is_gold else (other, value)
+    return same(pair[0], pair[1])
+
+
+def right_side(value: Value) -> Value:
+    """What a name is said to be: 5 of `x = 5`; the relation itself where neither side is a name."""
+    if not isinstance(value, Relation) or value.operator not in ("=", "in"):
+        return value
+    if _is_name(value.left):
+        return value.right
+    return value.left if _is_name(value.right) else value
+
+
+def _is_name(value: Value) -> bool:
+    """Whether it only names something: `x`, `f(n)`, `(x, y)`, `NO/BO`, `Maximum`."""
+    if isinstance(value, Words):
+        return True
+    if isinstance(value, Sequence):
+        return all(_is_name(item) for item in value.items)
+    if not isinstance(value, Quantity):
+        return False
+    return _names_only(value.expression)
+
+
+def _names_only(expression: Expression) -> bool:
+    if isinstance(expression, Symbol):
+        return expression.name not in ("pi", "e", "i", "infty", "emptyset")
+    if isinstance(expression, Number):
+        return False
+    if expression.head.startswith("apply:"):
+        return True
+    if expression.head == "^":  # a superscript that isn't a number is part of a name
+        return all(isinstance(part, Symbol) for part in expression.args)
+    return expression.head in ("*", "/", "abs") and all(map(_names_only, expression.args))
+
+
+def _relations(
+    gold: Relation, answer: Relation, policy: Policy, effort: Effort, same: Same
+) -> bool | None:
+    if gold.operator != answer.operator:
+        return False
+    names = _is_name(gold.left), _is_name(answer.left)
+    if gold.operator in ("=", "in") and all(names):
+        result = _assignments(gold, answer, policy, same)
+        if result is not False:
+            return result
+    sets = as_set(gold), as_set(answer)
+    if sets[0] is not None and sets[1] is not None and _variables(gold) == _variables(answer):
+        result = same_sets(sets[0], sets[1], policy, effort)
+        if result:
+            return True
+    differences = _difference(gold), _difference(answer)
+    if differences[0] is None or differences[1] is None or gold.operator == "other":
+        sides = same(gold.left, answer.left)
+        return all_true((sides, same(gold.right, answer.right)))
+    if free_symbols(differences[0]) != free_symbols(differences[1]):
+        return False
+    return _proportional(differences[0], differences[1], gold.operator, effort)
+
+
+def _variables(relation: Relation) -> frozenset[str]:
+    difference = _difference(relation)
+    return frozenset() if difference is None else free_symbols(difference)
+
+
+def _assignments(gold: Relation, answer: Relation, policy: Policy, same: Same) -> bool | None:
+    """Two named values: by value, with the argument of `f(x)` as a bound name."""
+    if policy.assignment == "strict" and not same(gold.left, answer.left):
+        return False
+    right = answer.right
+    wanted, given = bound_arguments(gold.left), bound_arguments(answer.left)
+    is_renamed = wanted and len(wanted) == len(given) and wanted != given
+    if policy.rename == "either" and is_renamed and isinstance(right, Quantity):
+        names = {old: Symbol(new) for old, new in zip(given, wanted, strict=True)}
+        expression = substitute(right.expression, dict[str, Expression](names))
+        right = Quantity(expression=expression, unit=right.unit)
+    return same(gold.right, right)
+
+
+def _difference(relation: Relation) -> Expression | None:
+    if not isinstance(relation.left, Quantity) or not isinstance(relation.right, Quantity):
+        return None
+    return Call("+", (relation.left.expression, Call("neg", (relation.right.expression,))))
+
+
+def _proportional(
+    left: Expression, right: Expression, operator: str, effort: Effort
+) -> bool | None:
+    """Whether two differences vanish together: their quotient is a constant (positive for <)."""
+    if effort.is_cheap:
+        return None
+    from evalharness.checking.numeric import constant_ratio
+
+    effort.note("numeric")
+    ratio = constant_ratio(left, right)
+    if ratio is None:
+        return None
+    return ratio != 0 and (operator in ("=", "!=") or ratio > 0)
+
+
+def _solved(relation: Relation, other: Value, effort: Effort) -> bool | None:
+    """`y + 1 = 2x` and `2x - 1`: the equation solved for the one name that the other lacks."""
+    difference = _difference(relation)
+    if difference is None or not isinstance(other, Quantity):
+        return False
+    missing = free_symbols(difference) - free_symbols(other.expression)
+    if len(missing) != 1 or not free_symbols(other.expression) or relation.operator != "=":
+        return False
+    solved = Call("+", (Symbol(next(iter(missing))), Call("neg", (other.expression,))))
+    return _proportional(difference, solved, "=", effort)

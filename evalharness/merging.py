@@ -1,0 +1,222 @@
+"""One run of the shards that several processes drew, each into a folder of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evalharness.errors import StoreError
+from evalharness.plan import Shard, identity_changes, response_keys
+from evalharness.records import ResponseKey, Verdict
+from evalharness.scoring import store_verdicts
+from evalharness.store import (
+    JSONL,
+    SPEC,
+    RunWriter,
+    read_problems,
+    read_prompts,
+    read_responses,
+    read_spec,
+    read_verdicts,
+    responses_frame,
+    run_id,
+    verdict_names,
+)
+
+_BATCH = 4096
+_MOST_NAMED = 5
+_MODEL_FIELDS = ("revision", "engine", "dtype", "context_length")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeResult:
+    """What a merge left."""
+
+    verdicts: str
+    """The name of the newest verdict table that every shard has."""
+    num_responses: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    folder: Path
+    spec: dict[str, Any]
+    shard: Shard
+    identity: dict[str, Any]
+    """Of the whole run: without the shard."""
+
+
+def merge_shards(folders: Sequence[Path], out: Path) -> MergeResult:
+    """Make `out` the run that its shards are parts of; the same command without --shard resumes it.
+
+    Responses and verdicts are taken as they are; nothing is generated or checked again.
+
+    Raises:
+        StoreError: a folder is no shard or not finished, the shards belong to different runs, one
+            is missing or there twice, or `out` holds something already.
+    """
+    parts = sorted((_read_part(folder) for folder in folders), key=lambda part: part.shard)
+    _refuse_different(parts)
+    _refuse_gaps(parts)
+    for part in parts:
+        _refuse_unfinished(part)
+    names = _common_tables(parts)
+    with RunWriter(out) as writer:
+        if writer.has_responses():
+            raise StoreError(f"{out} holds responses already: name another --out")
+        spec = _whole_spec(parts)
+        writer.write_json(SPEC, spec)
+        writer.write_problems(read_problems(parts[0].folder).values())
+        num_responses = num_failed = 0
+        for part in parts:
+            responses = read_responses(part.folder)
+            for start in range(0, len(responses), _BATCH):
+                writer.append(responses[start : start + _BATCH])
+            writer.write_prompts(read_prompts(part.folder))
+            num_responses += len(responses)
+            num_failed += sum(response.finish_reason == "error" for response in responses)
+        writer.compact()
+        for name in names:
+            store_verdicts(writer, name, _verdicts(parts, name))
+        spec["status"] = "complete" if num_failed == 0 else "complete but for failed responses"
+        writer.write_json(SPEC, spec)
+    return MergeResult(
+        verdicts=names[-1], num_responses=num_responses, notes=_notes(parts, names, num_failed)
+    )
+
+
+def _read_part(folder: Path) -> _Part:
+    spec = read_spec(folder)
+    shard = spec["identity"].get("shard")
+    if shard is None:
+        raise StoreError(f"{folder} is not a shard: only runs made with --shard can be merged")
+    identity = {key: value for key, value in spec["identity"].items() if key != "shard"}
+    return _Part(folder=folder, spec=spec, shard=Shard.from_text(shard), identity=identity)
+
+
+def _refuse_different(parts: list[_Part]) -> None:
+    first = parts[0]
+    for part in parts[1:]:
+        changes = identity_changes(first.identity, part.identity)
+        before, now = first.shard.num_shards, part.shard.num_shards
+        if before != now:
+            changes.append(f"  number of shards: {before} -> {now}")
+        for model, known in first.spec["models"].items():
+            other = part.spec["models"].get(model, known)
+            changes += [
+                f"  {model}, {field}: {known[field]} -> {other[field]}"
+                for field in _MODEL_FIELDS
+                if known[field] != other[field]
+            ]
+        if changes:
+            raise StoreError(
+                f"{first.folder} and {part.folder} are parts of different runs. What differs:\n"
+                + "\n".join(changes)
+            )
+
+
+def _refuse_gaps(parts: list[_Part]) -> None:
+    count = parts[0].shard.num_shards
+    folders: dict[int, list[Path]] = {index: [] for index in range(count)}
+    for part in parts:
+        folders[part.shard.number].append(part.folder)
+    troubles = [f"  {index}/{count} is missing" for index in folders if not folders[index]]
+    troubles += [
+        f"  {index}/{count} is there {len(found)} times: {', '.join(map(str, found))}"
+        for index, found in folders.items()
+        if len(found) > 1
+    ]
+    if troubles:
+        raise StoreError("these shards don't make a whole run:\n" + "\n".join(troubles))
+
+
+def _refuse_unfinished(part: _Part) -> None:
+    columns = list(ResponseKey._fields)
+    rows = responses_frame(part.folder, columns).itertuples(index=False, name=None)
+    found = {ResponseKey(*row) for row in rows}
+    identity = part.identity
+    wanted = response_keys(
+        identity["models"],
+        # The order of the command, in which the keys were dealt out.
+        part.spec["templates"],
+        read_problems(part.folder),
+        identity["sampling"]["num_samples"],
+        part.shard,
+    )
+    missing = [key for key in wanted if key not in found]
+    foreign = sorted(found.difference(wanted))
+    if missing:
+        raise StoreError(
+            f"{part.folder}: {len(missing)} of {len(wanted)} responses are missing, such as "
+            f"{_listed(missing)}: run its command again, it goes on where it stopped"
+        )
+    if foreign:
+        raise StoreError(
+            f"{part.folder}: {len(foreign)} responses belong to another shard, such as "
+            f"{_listed(foreign)}: draw this shard again in a new folder"
+        )
+
+
+def _listed(keys: Iterable[ResponseKey]) -> str:
+    shown = list(keys)[:_MOST_NAMED]
+    return "; ".join(
+        f"{key.model} {key.template} {key.problem_id} #{key.sample_index}" for key in shown
+    )
+
+
+def _common_tables(parts: list[_Part]) -> list[str]:
+    """The verdict tables that every shard has, the newest last."""
+    names = verdict_names(parts[-1].folder)
+    common = [name for name in names if all(name in verdict_names(p.folder) for p in parts)]
+    if not common:
+        tables = "\n".join(f"  {p.folder}: {', '.join(verdict_names(p.folder))}" for p in parts)
+        raise StoreError(
+            "the shards have no verdict table in common; give each the same one with `evalharness "
+            f"score`:\n{tables}"
+        )
+    return common
+
+
+def _verdicts(parts: list[_Part], name: str) -> Iterator[Verdict]:
+    for part in parts:
+        yield from read_verdicts(part.folder, name)
+
+
+def _whole_spec(parts: list[_Part]) -> dict[str, Any]:
+    first = parts[0]
+    models = {name: part.spec["models"][name] for part in parts for name in part.spec["models"]}
+    # In the order of the command: a small shard may not have seen every model.
+    models = {name: models[name] for name in first.identity["models"] if name in models}
+    return first.spec | {
+        "run_id": run_id(first.identity),
+        "identity": first.identity,
+        "status": "unfinished",
+        "models": models,
+        "sessions": [session for part in parts for session in part.spec["sessions"]],
+        "merged_from": [
+            {"shard": str(part.shard), "run_id": part.spec["run_id"]} for part in parts
+        ],
+    }
+
+
+def _notes(parts: list[_Part], names: list[str], num_failed: int) -> tuple[str, ...]:
+    notes = []
+    left_out = {name for part in parts for name in verdict_names(part.folder)} - set(names)
+    if left_out:
+        notes.append(f"not every shard has {', '.join(sorted(left_out))}: left out")
+    if num_failed:
+        notes.append(
+            f"{num_failed} responses failed and count as wrong; the command of the shards without "
+            f"--shard and with --out as here tries them again (their reasons: {JSONL}, error)"
+        )
+    versions = {
+        tuple(sorted(session["versions"].items())) for p in parts for session in p.spec["sessions"]
+    }
+    if len(versions) > 1:
+        notes.append(
+            "the shards were drawn with different package versions: see sessions in run.json"
+        )
+    return tuple(notes)

@@ -1,0 +1,152 @@
+"""The openai engine beside a bare aiohttp loop, against a mock server in a process of its own.
+
+    python tests/perf/openai_load.py [--prompts 100000] [--concurrency 256] [--rounds 3]
+
+Both sides send the same bodies over as many connections to the same server and read every answer
+as JSON; the bare loop does nothing else. They take turns, so that both see the same machine. The
+resident memory of this process is told after each tenth of the engine's requests.
+"""
+
+import argparse
+import asyncio
+import gc
+import json
+import multiprocessing
+import os
+import statistics
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from evalharness.engines.base import EngineOptions, PreparedPrompt, Request
+from evalharness.engines.openai import OpenAIEngine, RetryPolicy
+from evalharness.engines.openai.requests import request_body
+from evalharness.records import ResponseKey, Sampling
+
+_TEXT = "First we compute the sum, then the product. " * 20 + "\\boxed{42}"
+_ANSWER = json.dumps(
+    {
+        "choices": [{"text": _TEXT, "finish_reason": "stop", "stop_reason": None}],
+        "usage": {"prompt_tokens": 100, "completion_tokens": 200},
+    }
+).encode()
+
+
+def serve(pipe: Connection) -> None:
+    """A server that answers at once; its port goes into the pipe."""
+    from aiohttp import web
+
+    async def models(request: web.Request) -> web.Response:
+        return web.json_response({"data": [{"id": "mock", "owned_by": "vllm"}]})
+
+    async def complete(request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response(body=_ANSWER, content_type="application/json")
+
+    async def main() -> None:
+        app = web.Application()
+        app.router.add_get("/v1/models", models)
+        app.router.add_post("/v1/completions", complete)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        pipe.send(runner.addresses[0][1])
+        await asyncio.Event().wait()
+
+    asyncio.run(main())
+
+
+def bare_seconds(url: str, bodies: list[dict[str, Any]], concurrency: int) -> float:
+    """Workers that take the next body until there is none."""
+    import aiohttp
+
+    async def main() -> None:
+        waiting = iter(bodies)
+
+        async def work(session: aiohttp.ClientSession) -> None:
+            for body in waiting:
+                async with session.post(url, json=body) as response:
+                    answer = json.loads(await response.read())
+                    len(answer["choices"][0]["text"])
+
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            await asyncio.gather(*(work(session) for _ in range(concurrency)))
+
+    began = time.perf_counter()
+    asyncio.run(main())
+    return time.perf_counter() - began
+
+
+def our_seconds(engine: OpenAIEngine, requests: list[Request]) -> tuple[float, list[int]]:
+    """`generate` to its end, and the resident KiB after each tenth."""
+    memory, step = [], max(1, len(requests) // 10)
+    began = time.perf_counter()
+    for number, _ in enumerate(engine.generate(requests, Sampling()), start=1):
+        if number % step == 0:
+            memory.append(resident_kib())
+    return time.perf_counter() - began, memory
+
+
+def resident_kib() -> int:
+    """Of this process, now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--prompts", type=int, default=100_000)
+    parser.add_argument("--concurrency", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    ours_end, its_end = multiprocessing.Pipe()
+    server = multiprocessing.get_context("spawn").Process(target=serve, args=(its_end,))
+    server.start()
+    url = f"http://127.0.0.1:{ours_end.recv()}/v1"
+    engine = OpenAIEngine(
+        EngineOptions(base_url=url, concurrency=options.concurrency), RetryPolicy()
+    )
+    try:
+        measure(engine, url, options)
+    finally:
+        engine.close()
+        server.terminate()
+        server.join()
+
+
+def measure(engine: OpenAIEngine, url: str, options: argparse.Namespace) -> None:
+    """Both sides in turns."""
+    engine.load("mock")
+    requests = [
+        Request(
+            key=ResponseKey("mock", "no", f"p/{row}", 0),
+            prompt=PreparedPrompt(text=f"{row}: What is 6 times 7? " * 10, token_ids=None),
+            seed=row,
+            max_tokens=1000,
+        )
+        for row in range(options.prompts // options.rounds)
+    ]
+    found = engine._server
+    assert found
+    bodies = [request_body(found, request, Sampling()) for request in requests]
+    ratios = []
+    for turn in range(options.rounds):
+        gc.collect()
+        ours, memory = our_seconds(engine, requests)
+        bare = bare_seconds(f"{url}/completions", bodies, options.concurrency)
+        ratios.append(bare / ours)
+        print(
+            f"round {turn + 1}: engine {len(requests) / ours:,.0f} requests/s, bare aiohttp "
+            f"{len(requests) / bare:,.0f}, ratio {bare / ours:.2f}; resident MiB by tenths "
+            f"{[round(kib / 1024) for kib in memory]}"
+        )
+    print(
+        f"{options.rounds * len(requests):,} requests at concurrency {options.concurrency}: "
+        f"ratio {statistics.median(ratios):.2f} (median)"
+    )
+
+
+if __name__ == "__main__":
+    main()

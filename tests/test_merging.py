@@ -1,0 +1,183 @@
+"""Shards of a run, and the run that is made of them."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalharness.cli import main
+from evalharness.engines.base import Completion, Request
+from evalharness.errors import InputError, StoreError
+from evalharness.merging import merge_shards
+from evalharness.plan import Shard, response_keys
+from evalharness.store import JSONL, read_responses, read_spec, verdict_names, verdicts_frame
+from tests.scripted import ScriptedEngine, answer_two
+
+KEY = ["model", "template", "problem_id", "sample_index"]
+
+
+@given(
+    counts=st.tuples(*[st.integers(1, 4)] * 4),
+    num_shards=st.integers(1, 9),
+)
+def test_shards_share_out_every_key_once_and_evenly(
+    counts: tuple[int, int, int, int], num_shards: int
+) -> None:
+    num_models, num_templates, num_problems, num_samples = counts
+    what = (
+        [f"m{row}" for row in range(num_models)],
+        [f"t{row}" for row in range(num_templates)],
+        [f"p/{row}" for row in range(num_problems)],
+        num_samples,
+    )
+    whole = response_keys(*what)
+    num_shards = min(num_shards, len(whole))
+    parts = [
+        response_keys(*what, Shard(number=number, num_shards=num_shards))
+        for number in range(num_shards)
+    ]
+    assert sorted(key for part in parts for key in part) == sorted(whole)
+    assert len(set(whole)) == num_models * num_templates * num_problems * num_samples
+    sizes = [len(part) for part in parts]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("text", ["4/4", "-1/4", "1", "1/", "/4", "a/b", "0/0", "1/4/2"])
+def test_a_shard_that_is_none_is_refused_with_the_form(text: str) -> None:
+    with pytest.raises(InputError, match="the shards of four are 0/4"):
+        Shard.from_text(text)
+
+
+@pytest.fixture
+def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Seven problems of two samples under two templates: 28 responses."""
+    monkeypatch.chdir(tmp_path)
+    rows = [{"problem": f"What is {gold}+0?", "gold": str(gold)} for gold in range(7)]
+    Path("sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ScriptedEngine().use(monkeypatch)
+    arguments = ["run", "--engine", "scripted", "--model", "m", "--benchmark", "sums.jsonl"]
+    arguments += ["--template", "r1,no", "--samples", "2", "--temperature", "1"]
+    return [*arguments, "--max-tokens", "64", "--quiet"]
+
+
+def shards(arguments: list[str], count: int = 3) -> list[Path]:
+    folders = [Path(f"part-{number}") for number in range(count)]
+    for number, folder in enumerate(folders):
+        assert main([*arguments, "--shard", f"{number}/{count}", "--out", str(folder)]) == 0
+    return folders
+
+
+def test_merged_shards_are_the_run_that_one_process_makes(arguments: list[str]) -> None:
+    assert main([*arguments, "--out", "whole"]) == 0
+    folders = shards(arguments)
+    # 28 responses over three shards.
+    assert [len(read_responses(folder)) for folder in folders] == [10, 9, 9]
+    assert read_spec(folders[1])["identity"]["shard"] == "1/3"
+    assert main(["merge", *map(str, folders), "--out", "merged"]) == 0
+    whole, merged = Path("whole"), Path("merged")
+    assert sorted(read_responses(merged), key=str) == sorted(read_responses(whole), key=str)
+    specs = [read_spec(folder) for folder in (whole, merged)]
+    assert specs[0]["run_id"] == specs[1]["run_id"]
+    assert specs[0]["models"] == specs[1]["models"]
+    assert specs[1]["status"] == "complete"
+    assert len(specs[1]["sessions"]) == 3
+    metrics = [json.loads((folder / "metrics.json").read_text()) for folder in (whole, merged)]
+    assert metrics[0] == metrics[1]
+    [name] = verdict_names(merged)
+    tables = [
+        verdicts_frame(folder, name).set_index(KEY).sort_index() for folder in (whole, merged)
+    ]
+    columns = ["status", "extracted", "reason"]
+    pd.testing.assert_frame_equal(tables[0][columns], tables[1][columns])
+
+
+def test_the_command_without_shard_goes_on_in_the_merged_folder(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merge_shards(shards(arguments), Path("merged"))
+    again = ScriptedEngine()
+    again.use(monkeypatch)
+    assert main([*arguments, "--out", "merged"]) == 0
+    assert again.asked == []
+
+
+def test_another_shard_in_the_same_folder_is_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, "--shard", "0/3", "--out", "part"]) == 0
+    assert main([*arguments, "--shard", "1/3", "--out", "part"]) == 2
+    assert "shard: 0/3 -> 1/3" in capsys.readouterr().err
+
+
+def test_missing_and_doubled_shards_are_named(arguments: list[str]) -> None:
+    first, second, third = shards(arguments)
+    shutil.copytree(first, "copy")
+    with pytest.raises(StoreError, match="1/3 is missing"):
+        merge_shards([first, third], Path("merged"))
+    with pytest.raises(StoreError, match=r"0/3 is there 2 times: (part-0, copy|copy, part-0)"):
+        merge_shards([first, second, third, Path("copy")], Path("merged"))
+    assert not Path("merged").exists()
+
+
+def test_parts_of_different_runs_are_refused_with_what_differs(arguments: list[str]) -> None:
+    first, second, third = shards(arguments)
+    assert main([*arguments, "--seed", "5", "--shard", "2/3", "--out", "other"]) == 0
+    with pytest.raises(StoreError, match=r"What differs:\n  sampling\.seed: 0 -> 5"):
+        merge_shards([first, second, Path("other")], Path("merged"))
+    spec = read_spec(third)
+    spec["models"]["m"]["revision"] = "another checkpoint"
+    (third / "run.json").write_text(json.dumps(spec))
+    with pytest.raises(StoreError, match="m, revision: r1 -> another checkpoint"):
+        merge_shards([first, second, third], Path("merged"))
+    assert main([*arguments, "--shard", "1/2", "--out", "half"]) == 0
+    with pytest.raises(StoreError, match="number of shards: 3 -> 2"):
+        merge_shards([first, Path("half")], Path("merged"))
+
+
+def test_an_unfinished_shard_is_refused_before_anything_is_written(arguments: list[str]) -> None:
+    folders = shards(arguments)
+    (folders[1] / "responses.parquet").unlink()
+    lines = (folders[1] / JSONL).read_bytes().splitlines(keepends=True)
+    (folders[1] / JSONL).write_bytes(b"".join(lines[:-2]))
+    with pytest.raises(StoreError, match="part-1: 2 of 9 responses are missing, such as m no sums"):
+        merge_shards(folders, Path("merged"))
+    assert not Path("merged").exists()
+
+
+def test_a_run_that_is_no_shard_is_refused(arguments: list[str]) -> None:
+    assert main([*arguments, "--out", "whole"]) == 0
+    with pytest.raises(StoreError, match="whole is not a shard"):
+        merge_shards([Path("whole")], Path("merged"))
+
+
+def test_failed_responses_are_merged_as_failed_and_said(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails_at_six(request: Request) -> Completion:
+        answer = answer_two(request)
+        if request.key.problem_id != "sums/6":
+            return answer
+        return replace(answer, text="", num_tokens=None, finish_reason="error", error="no luck")
+
+    ScriptedEngine(fails_at_six).use(monkeypatch)
+    folders = [Path("part-0"), Path("part-1")]
+    for number, folder in enumerate(folders):
+        # sums/6 has four responses, two in each shard.
+        assert main([*arguments, "--shard", f"{number}/2", "--out", str(folder)]) == 2
+    result = merge_shards(folders, Path("merged"))
+    assert result.num_responses == 28
+    assert "4 responses failed" in result.notes[0]
+    assert read_spec(Path("merged"))["status"] == "complete but for failed responses"
+
+
+def test_more_shards_than_responses_are_refused_before_a_folder_is_made(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, "--shard", "0/29", "--out", "part"]) == 2
+    assert "the run has 28 responses: take as many shards or fewer" in capsys.readouterr().err
+    assert not Path("part").exists()
