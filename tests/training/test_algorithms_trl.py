@@ -25,7 +25,7 @@ from evalharness.training.signals import Evidence, step_advantages
 from evalharness.training.tokenizer import byte_tokenizer
 from evalharness.training.toy import ToyModel, make_toy_model
 from evalharness.training.trl_arguments import TRLOptions, trl_arguments
-from evalharness.training.trl_backend import import_trl
+from evalharness.training.trl_trainers import import_trl
 
 torch = pytest.importorskip("torch", reason="needs the extra [local]")
 pytest.importorskip("trl", reason="needs the extra [train]")
