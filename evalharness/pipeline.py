@@ -126,6 +126,9 @@ def _open_spec(plan: RunPlan, writer: RunWriter) -> dict[str, Any]:
     A folder without a single response is no run yet: its first command may have been mistyped.
     """
     session = describe_session(plan.command)
+    session["engine_options"] = dataclasses.asdict(plan.options)
+    if plan.options.replay_from is not None:
+        session["engine_options"]["replay_from"] = str(plan.options.replay_from)
     if not (writer.folder / SPEC).exists() or not writer.has_responses():
         spec: dict[str, Any] = {
             "format": FORMAT,
@@ -233,19 +236,23 @@ def _record_model(
     """Keep what is known of the model; other weights or another engine make another run."""
     now: dict[str, Any] = {"engine": engine.name} | dataclasses.asdict(record)
     known = spec["models"].get(model)
-    if known:
-        changes = [
-            f"{name} was {known[name]}, now {now[name]}"
-            for name in ("revision", "engine", "dtype", "context_length")
-            if known[name] != now[name]
-        ]
-        if changes:
-            raise StoreError(
-                f"{writer.folder}: {model} is not what it was when this run began: "
-                f"{'; '.join(changes)}. Name another --out"
-            )
+    changes = model_changes(known, now) if known else []
+    if changes:
+        raise StoreError(
+            f"{writer.folder}: {model} is not what it was when this run began: "
+            f"{'; '.join(changes)}. Name another --out"
+        )
     spec["models"][model] = now
     writer.write_json(SPEC, spec)
+
+
+def model_changes(known: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What makes a model of run.json another one."""
+    return [
+        f"{name} was {known[name]}, now {now[name]}"
+        for name in ("revision", "engine", "dtype", "context_length")
+        if known[name] != now[name]
+    ]
 
 
 def _requests(

@@ -109,9 +109,11 @@ class RunPlan:
             "dtype": self.options.dtype,
             "max_model_len": self.options.max_model_len,
         }
-        # Only where it is set: the runs from before it was known stay what they are.
+        # Only where they are set: the runs from before they were known stay what they are.
         if self.shard is not None:
             identity["shard"] = str(self.shard)
+        if self.options.deterministic:
+            identity["deterministic"] = True
         return identity
 
 

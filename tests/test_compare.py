@@ -75,7 +75,7 @@ def test_compare_prints_tables_and_what_cannot_be_resolved(
     text = capsys.readouterr().out
     assert "Accuracy against base:no" in text
     assert "+25.0 [" in text
-    assert "these 8 problems cannot resolve less than" in text
+    assert "These 8 problems cannot resolve less than" in text
     assert "long" not in text.replace("longer", "")
     assert main(["compare", "all", "--baseline", "base", "--format", "markdown"]) == 0
     assert "| good | no | " in capsys.readouterr().out

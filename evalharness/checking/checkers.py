@@ -13,7 +13,7 @@ from evalharness.errors import InputError
 CHECKERS = ("evalharness", "math-verify")
 DEFAULT_CHECKER = CHECKERS[0]
 
-_REVISION = 1
+_REVISION = 2
 """Of ours: goes up with every change to extraction or equivalence that can change a verdict."""
 
 _MATH_VERIFY_LAYER = 1

@@ -108,8 +108,10 @@ class Parser(ABC):
         """The argument of a command: a group, or one digit, letter or command."""
 
     @abstractmethod
-    def arguments(self, depth: int) -> tuple[Expression, ...]:
-        """What stands in the round brackets at hand, cut at its commas."""
+    def arguments(
+        self, depth: int, opening: str = "(", closing: str = ")"
+    ) -> tuple[Expression, ...]:
+        """What stands in the brackets at hand, cut at its commas."""
 
     @abstractmethod
     def starts_factor(self) -> bool:

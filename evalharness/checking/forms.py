@@ -16,6 +16,9 @@ from evalharness.checking.values import (
 )
 
 REALS = Symbol("mathbb:R")
+THE_LINE = Interval(
+    low=Call("neg", (INFINITY,)), high=INFINITY, is_low_closed=False, is_high_closed=False
+)
 
 
 def as_set(value: Value) -> Value | None:
@@ -29,7 +32,7 @@ def as_set(value: Value) -> Value | None:
     left, right = value.left.expression, value.right.expression
     minus = Call("neg", (INFINITY,))
     if value.operator == "in" and right == REALS:
-        return Interval(low=minus, high=INFINITY, is_low_closed=False, is_high_closed=False)
+        return THE_LINE
     if value.operator in ("<", "<="):
         is_closed = value.operator == "<="
         if _is_name(left) and not _is_name(right):

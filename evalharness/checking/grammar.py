@@ -324,14 +324,16 @@ class _Parser(Parser):
             return Call(f"{value.head}_{self._subscript()}", value.args)
         raise UnreadableError("a subscript of an expression")
 
-    def arguments(self, depth: int) -> tuple[Expression, ...]:
-        """What stands in the round brackets at hand, cut at its commas."""
-        self.expect("(")
+    def arguments(
+        self, depth: int, opening: str = "(", closing: str = ")"
+    ) -> tuple[Expression, ...]:
+        """What stands in the brackets at hand, cut at its commas."""
+        self.expect(opening)
         outer, self.num_open_bars = self.num_open_bars, 0
         values = [self.sum(depth + 1)]
         while self.take(","):
             values.append(self.sum(depth + 1))
-        self.expect(")")
+        self.expect(closing)
         self.num_open_bars = outer
         return tuple(values)
 

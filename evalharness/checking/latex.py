@@ -81,6 +81,8 @@ def _function(parser: Parser, name: str, depth: int) -> Expression:
         if parser.text == "^" and power is None and name != "exp":
             parser.position += 1
             power = parser.argument(depth) if parser.text == "{" else parser.signed_power(depth + 1)
+    elif parser.text == "\\{" and name in ("max", "min", "gcd", "lcm"):
+        args = parser.arguments(depth, "\\{", "\\}")
     else:
         args = (_function_argument(parser, depth),)
     return _applied(name, args, base, power)

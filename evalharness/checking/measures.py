@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence as Tokens
 
 from evalharness.checking.expressions import Call, Expression, Number, Symbol
+from evalharness.checking.forms import REALS
 from evalharness.checking.grammar import parse, parse_prefix
 from evalharness.checking.tokens import Token, UnreadableError
 from evalharness.checking.units import parse_unit
@@ -12,6 +13,9 @@ from evalharness.checking.values import INFINITY, Quantity, Value, Words
 
 _NEGATIONS = frozenset("not no never cannot can't won't doesn't isn't loses lose neither".split())
 _INFINITE = frozenset(["infinitely many", "infinite", "infinity", "infinitely many solutions"])
+_REALS = frozenset(
+    ["all real numbers", "all reals", "any real number", "all real values", "the real numbers"]
+)
 _NOTHING = frozenset(
     ["none", "no solution", "no solutions", "empty set", "the empty set", "no real solutions"]
 )
@@ -86,6 +90,9 @@ def _upright_unit(tokens: list[Token], expression: Expression) -> Quantity:
         or (tokens[end - 1].text == "^" and tokens[end - 2].is_upright)
     ):
         end -= 1
+    names = [token.text for token in tokens[end:]]
+    if names in (["i"], ["e"]):
+        return Quantity(expression=expression)  # set upright as constants are
     if end < len(tokens) and tokens[end].is_upright and tokens[end - 1].text not in "+-*/=(":
         try:
             return Quantity(expression=parse(tokens[:end]), unit=_unit(tokens[end:]))
@@ -142,6 +149,8 @@ def read_words(tokens: Tokens[Token]) -> Value:
         return Quantity(expression=INFINITY)
     if text in _NOTHING:
         return Quantity(expression=Symbol("emptyset"))
+    if text in _REALS:
+        return Quantity(expression=REALS)
     is_name = len(tokens) > 2 and tokens[0].text[0].isupper()
     others = [token.text for token in tokens[1:] if token.text[0].isupper()]
     is_statement = is_name and not others and not _NEGATIONS & set(text.split())

@@ -49,6 +49,8 @@ class Effort:
 
 def same_quantity(gold: Quantity, answer: Quantity, policy: Policy, effort: Effort) -> bool | None:
     """Whether two quantities are equal under the policy; None where it can't be decided."""
+    if bool(gold.unit) != bool(answer.unit):
+        gold, answer = _with_unit_letter(gold, answer.unit), _with_unit_letter(answer, gold.unit)
     left, right = gold.expression, answer.expression
     if gold.unit and answer.unit:
         units = parse_unit(gold.unit), parse_unit(answer.unit)
@@ -63,6 +65,20 @@ def same_quantity(gold: Quantity, answer: Quantity, policy: Policy, effort: Effo
         if named is not None:
             return False
     return same_expression(left, right, policy, effort)
+
+
+def _with_unit_letter(value: Quantity, other: str) -> Quantity:
+    """`5000 m` beside a length has a unit; beside anything else it is a product."""
+    product = value.expression
+    if value.unit or not isinstance(product, Call) or product.head != "*" or len(product.args) != 2:
+        return value
+    number, letter = product.args
+    if not isinstance(number, Number) or not isinstance(letter, Symbol):
+        return value
+    units = parse_unit(letter.name), parse_unit(other)
+    if units[0] is None or units[1] is None or units[0].dimensions != units[1].dimensions:
+        return value
+    return Quantity(expression=number, unit=letter.name)
 
 
 def same_expression(

@@ -9,9 +9,18 @@ from evalharness.checking.forms import expanded_signs, has_words
 from evalharness.checking.grammar import parse
 from evalharness.checking.shapes import State, read_value
 from evalharness.checking.text import canonical, normalise
-from evalharness.checking.tokens import Options, Token, UnreadableError, tokenise
+from evalharness.checking.tokens import (
+    MAX_CHARACTERS,
+    Options,
+    Token,
+    UnreadableError,
+    check_length,
+    tokenise,
+)
 from evalharness.checking.values import Matrix, Reading, Relation, Value
 
+_MOST_RAW = 10
+"""Spacing and commands for size may take so many times the characters that say something."""
 _MATRICES = re.compile(
     r"\\begin\{(?:[pbBvV]?matrix\*?|smallmatrix|array)\}(?:\{[lcr| ]*\})?(?P<body>.*?)"
     r"\\end\{(?:[pbBvV]?matrix\*?|smallmatrix|array)\}"
@@ -25,6 +34,12 @@ _TEMPERATURE = re.compile(
 _THOUSANDS = re.compile(r"\d,\d{3}(?!\d)")
 _MAYBE_SCIENTIFIC = re.compile(r"(?<![\d.])\d+e[-+]\d", re.IGNORECASE)
 _SHORT_RUN = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{3,4}(?![A-Za-z])")
+_CHAIN = re.compile(r"(?P<names>[a-z](?: ?= ?[a-z]){1,5}) ?= ?(?P<value>[^=]{1,60})")
+_CHOICE = re.compile(
+    r"(?!.*\([A-F]\).*\([A-F]\))(?:\\(?:text|textbf|mathrm|mathbf|bf) ?\{ ?)?"
+    r"\((?P<letter>[A-F])\) ?\}? (?!\\text ?\{ ?(?:and|or)\b)"
+    r"(?P<content>(?:\d|\\(?:d?frac|sqrt|text)(?![A-Za-z])).{0,200})"
+)
 _DECIMAL_COMMA = re.compile(r"-? ?\d+,\d+")
 
 
@@ -36,7 +51,9 @@ def read(text: str) -> tuple[Reading, ...]:
     Raises:
         UnreadableError: the text is not mathematics that this reader knows.
     """
+    check_length(text, _MOST_RAW * MAX_CHARACTERS)
     plain = normalise(canonical(text))
+    check_length(plain)
     plain = _TEMPERATURE.sub(r"\\text{deg\g<scale>}", plain)
     plain = _ENVIRONMENT.sub(" ", plain).replace("&=", "=") if "\\begin" in plain else plain
     plain = _unboxed(plain)
@@ -59,11 +76,28 @@ def read(text: str) -> tuple[Reading, ...]:
         else:
             if reading not in readings and not (options.products and has_words(reading.value)):
                 readings.append(reading)
-    if _is_decimal_comma(plain):
-        readings.append(_read_text(plain.replace(",", "."), Options()))
+    for other in _other_spellings(plain):
+        try:
+            readings.append(_read_text(other, Options()))
+        except UnreadableError as error:
+            failure = failure or error
     if not readings:
         raise failure or UnreadableError("nothing is left")
     return tuple(readings)
+
+
+def _other_spellings(text: str) -> list[str]:
+    """What a text of two meanings may say too, in a spelling that has one."""
+    others = []
+    if _is_decimal_comma(text):
+        others.append(text.replace(",", "."))
+    chain = _CHAIN.fullmatch(text)
+    if chain is not None:  # x = y = 0 says it of both
+        others.append(", ".join(f"{n} = {chain['value']}" for n in chain["names"].split("=")))
+    choice = _CHOICE.fullmatch(text)
+    if choice is not None:  # an option with its text: either says which
+        others += [choice["letter"], choice["content"]]
+    return others
 
 
 def _is_decimal_comma(text: str) -> bool:

@@ -29,10 +29,11 @@ from evalharness.checking.values import (
 _COUNTERS = frozenset("knmlj")
 _MOST_BOUND = 3
 _NAMES = r"(?P<names>[a-zA-Z](?:(?: , | and |; | )[a-zA-Z]\b)*)"
-_MEMBERS = re.compile(rf"\b{_NAMES} in (?:mathbb (?:\{{ )?)?(?P<kind>[ZN])\b(?! (?:\}} )?[_^])")
+_MEMBERS = re.compile(rf"\b{_NAMES} in (?:mathbb (?:\{{ )?)?(?P<kind>[ZNRQC])\b(?! (?:\}} )?[_^])")
 _CALLED = re.compile(
     rf"\b{_NAMES} (?:is|are|be|being|denotes?) (?:an? |any |some |arbitrary )*"
-    r"(?P<kind>(?:positive |negative |non-?negative |natural )?)(?:integers?|numbers?)\b",
+    r"(?P<kind>(?:positive |negative |non-?negative |natural |real |complex )?)"
+    r"(?P<noun>integers?|numbers?|constants?)\b",
     re.IGNORECASE,
 )
 _EVERY = re.compile(
@@ -72,8 +73,8 @@ def with_names(value: Value, names: dict[str, Expression]) -> Value:
             return value
 
 
-def bound_whole_names(clause: str) -> dict[str, str]:
-    """The names that a clause binds to whole numbers, each with which of them.
+def bound_names(clause: str) -> dict[str, str]:
+    """The names that a clause binds to numbers of a kind, each with the kind.
 
     `k in Z` and "where k is an integer" bind k to the same ones.
     """
@@ -81,8 +82,10 @@ def bound_whole_names(clause: str) -> dict[str, str]:
     for pattern in (_MEMBERS, _CALLED, _EVERY):
         for match in pattern.finditer(clause):
             kind = match["kind"].strip().lower()
-            kind = {"z": "", "n": "natural"}.get(kind, kind)
-            if pattern is _CALLED and not kind and "number" in match[0]:
+            kind = {"z": "", "n": "natural", "r": "real", "c": "complex"}.get(kind, kind)
+            if pattern is _CALLED and match["noun"].lower().startswith("constant"):
+                kind += " constant"
+            elif pattern is _CALLED and not kind and match["noun"].lower().startswith("number"):
                 continue  # "k is a number" says nothing
             for name in re.findall(r"\b[a-zA-Z]\b", match["names"]):
                 bound[name] = kind
@@ -90,12 +93,12 @@ def bound_whole_names(clause: str) -> dict[str, str]:
 
 
 def with_bound_names_of(gold: Reading, answer: Reading) -> Iterator[Value]:
-    """The answer with its bound whole names as the gold's: every way to pair them.
+    """The answer with its bound names as the gold's: every way to pair them.
 
     None where one side binds no name, where they bind different kinds of numbers or different
     numbers of names, or where they bind the same.
     """
-    names = bound_whole_names(gold.clause), bound_whole_names(answer.clause)
+    names = bound_names(gold.clause), bound_names(answer.clause)
     wanted = sorted(names[0].keys() - names[1].keys())
     given = sorted(names[1].keys() - names[0].keys())
     if not wanted or len(wanted) != len(given) or len(given) > _MOST_BOUND:

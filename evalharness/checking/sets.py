@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from evalharness.checking.expressions import Call, Expression, walk
-from evalharness.checking.forms import as_set
+from evalharness.checking.forms import REALS, THE_LINE, as_set
 from evalharness.checking.policy import Policy
 from evalharness.checking.quantities import Effort, exact_or_none, same_expression
 from evalharness.checking.values import (
@@ -60,6 +60,8 @@ def interval_parts(value: Value) -> list[Interval] | None:
     """The intervals that the value consists of; a point is one with equal ends."""
     if isinstance(value, Interval):
         return [value]
+    if isinstance(value, Quantity) and value.expression == REALS:
+        return [THE_LINE]
     if isinstance(value, Union):
         parts = []
         for part in value.parts:

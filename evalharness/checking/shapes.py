@@ -176,6 +176,8 @@ def _read_relation(tokens: list[Token], state: State) -> Value | None:
     bounds = [-1, *cuts, len(tokens)]
     sides = [tokens[low + 1 : high] for low, high in pairwise(bounds)]
     operators = [_RELATIONS.get(tokens[cut].text, "=") for cut in cuts]
+    if "equiv" in [tokens[cut].text for cut in cuts] and "mod" not in [t.text for t in tokens]:
+        operators = ["=" if each == "other" else each for each in operators]  # identically equal
     if len(cuts) == 2 and (set(operators) <= {"<", "<="} or set(operators) <= {">", ">="}):
         return _between(sides, operators)
     if not sides[-1]:

@@ -10,7 +10,7 @@ from evalharness.checking.expressions import (
     Number,
     Symbol,
 )
-from evalharness.checking.forms import as_set
+from evalharness.checking.forms import REALS, as_set
 from evalharness.checking.matrices import same_matrices
 from evalharness.checking.policy import Policy
 from evalharness.checking.quantities import Effort, same_expression, same_quantity
@@ -64,6 +64,8 @@ def _is_set(value: Value) -> bool:
     """Whether only its points count: an interval, a union, or several conditions at once."""
     if isinstance(value, Sequence) and value.brackets == "bare":
         return all(isinstance(item, Relation) and as_set(item) for item in value.items)
+    if isinstance(value, Quantity):
+        return value.expression == REALS
     return isinstance(value, Interval | Union)
 
 

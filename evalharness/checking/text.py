@@ -74,6 +74,11 @@ _SPACING = re.compile(
 )
 _ESCAPED_SPACE = re.compile(r"\\!")
 _REPEATING = re.compile(r"(\d{1,20})\.(\d{0,20}) ?\\(?:overline|bar|dot) ?\{ ?(\d{1,20}) ?\}")
+_RECURRING = re.compile(
+    r"(?<![\d.])(?P<whole>\d{1,20})\.(?P<fixed>\d{0,20}?)"
+    r"(?:(?P<digit>\d)(?P=digit){2,20}|(?P<period>\d{2,12})(?P=period){1,9})"
+    r" ?(?:\.\.\.|\\[lc]?dots(?![A-Za-z]))"
+)
 _MODULO = re.compile(
     r"\\pmod ?\{ ?(\w+) ?\}|\\pmod ?(\w)|\( ?\\?(?:text|mathrm)? ?\{? ?\\?b?mod ?\}? ?(\w+) ?\)"
 )
@@ -130,6 +135,7 @@ def normalise(text: str) -> str:
     text = _MATH_MARKS.sub(" ", text)
     text = _SIZING.sub(" ", text)
     text = _ESCAPED_SPACE.sub("", text)
+    text = _RECURRING.sub(_recurring, text)
     if "\\" in text:
         text = _REPEATING.sub(_repeating, text)
         text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
@@ -156,6 +162,12 @@ def _repeating(match: re.Match[str]) -> str:
     whole, fixed, period = match.groups()
     numerator = int(whole + fixed + period) - int(whole + fixed)
     return f"\\frac{{{numerator}}}{{{10 ** len(fixed) * (10 ** len(period) - 1)}}}"
+
+
+def _recurring(match: re.Match[str]) -> str:
+    """`0.1666...` with its recurring digits named: one thrice or several twice, and dots."""
+    period = match["digit"] or match["period"]
+    return f"{match['whole']}.{match['fixed']}\\overline{{{period}}}"
 
 
 def _fraction(match: re.Match[str]) -> str:

@@ -51,8 +51,8 @@ _ALIASES = {
     "implies": "Rightarrow", "iff": "Leftrightarrow", "longrightarrow": "to", "rightarrow": "to",
     "setminus": "setminus", "backslash": "setminus", "simeq": "approx", "cong": "approx",
     "sim": "sim", "degree": "circ", "degrees": "circ", "infin": "infty", "divides": "|",
-    "dfraction": "frac", "cfraction": "frac", "lVert": "Vert", "rVert": "Vert", "sp": "^",
-    "sb": "_",
+    "dfraction": "frac", "cfraction": "frac", "overrightarrow": "vec",
+    "lVert": "Vert", "rVert": "Vert", "sp": "^", "sb": "_",
 }  # fmt: skip
 _PLAIN = {
     "sqrt": "sqrt", "cbrt": "cbrt", "pi": "pi", "Pi": "pi", "inf": "infty", "infinity": "infty",
@@ -108,12 +108,21 @@ def tokenise(text: str, options: Options = DEFAULT) -> list[Token]:
     Raises:
         UnreadableError: a character or a command is unknown, or the text is too long.
     """
-    if len(text) > MAX_CHARACTERS:
-        raise UnreadableError(f"the text has {len(text)} characters, more than {MAX_CHARACTERS}")
+    check_length(text)
     tokens = list(_cut(text, options))
     if len(tokens) > MAX_TOKENS:
         raise UnreadableError(f"the text has {len(tokens)} tokens, more than {MAX_TOKENS}")
     return tokens
+
+
+def check_length(text: str, most: int = MAX_CHARACTERS) -> None:
+    """Refuse a long text before any work is put into it.
+
+    Raises:
+        UnreadableError: it has more than `most` characters.
+    """
+    if len(text) > most:
+        raise UnreadableError(f"the text has {len(text)} characters, more than {most}")
 
 
 def _cut(text: str, options: Options) -> list[Token]:

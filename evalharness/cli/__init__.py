@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from evalharness import __version__
 from evalharness.cli.config import apply_config
 from evalharness.cli.reading import add_check, add_compare, add_report, add_show
-from evalharness.cli.running import add_merge, add_run, add_score
+from evalharness.cli.running import add_merge, add_run, add_score, add_verify
 from evalharness.cli.sources import add_benchmarks, add_fetch, add_import, add_templates
 from evalharness.cli.train import add_train
 from evalharness.errors import EvalHarnessError
@@ -69,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_check,
         add_score,
         add_merge,
+        add_verify,
         add_report,
         add_compare,
         add_show,

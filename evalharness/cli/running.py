@@ -84,6 +84,12 @@ def add_run(group: Any) -> None:
     engine.add_argument("--gpu-memory-utilization", type=float, default=0.9)
     engine.add_argument("--enforce-eager", action="store_true")
     engine.add_argument("--trust-remote-code", action="store_true")
+    engine.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="all that the engine offers to repeat a response; other hardware, versions or "
+        "parallel sizes may still differ, and a server has to be started so itself",
+    )
     engine.add_argument("--replay-from", type=Path, metavar="RUN", help="of the replay engine")
     add_server(parser)
 
@@ -115,3 +121,26 @@ def add_merge(group: Any) -> None:
     parser.add_argument("run", type=Path, nargs="+", metavar="RUN")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--json", action="store_true")
+
+
+def add_verify(group: Any) -> None:
+    """The grammar of `verify`."""
+    parser = add_command(
+        group,
+        "verify",
+        running.verify,
+        "run a sample of a run's responses again and tell how many differ",
+        "evalharness verify runs/mine --limit 50",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--fraction", type=float, metavar="F", help="of the responses, in (0, 1]")
+    size.add_argument("--limit", type=int, metavar="N", help="responses (default: 100)")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    engine = parser.add_argument_group("engine options (default: those of the run)")
+    engine.add_argument("--device")
+    engine.add_argument("--batch-size", type=int)
+    engine.add_argument("--tensor-parallel-size", type=int)
+    engine.add_argument("--gpu-memory-utilization", type=float)
+    add_server(parser)

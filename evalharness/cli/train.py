@@ -41,8 +41,10 @@ def _add_toy(kinds: Any) -> None:
     )
     toy.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoint folder")
     toy.add_argument("--hidden-size", type=int, default=128)
+    toy.add_argument("--intermediate-size", type=int, help="default: 2.5 times the hidden size")
     toy.add_argument("--layers", type=int, default=5)
-    toy.add_argument("--heads", type=int, default=4, help="each of size 32")
+    toy.add_argument("--heads", type=int, default=4)
+    toy.add_argument("--head-size", type=int, default=32, help="vLLM needs 32 or more on a CPU")
     toy.add_argument("--context-length", type=int, default=16384)
     toy.add_argument(
         "--word",

@@ -6,7 +6,13 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from evalharness.commands.output import audit_lines, open_benchmark, print_run
+from evalharness.commands.output import (
+    audit_lines,
+    open_benchmark,
+    print_json,
+    print_line,
+    print_run,
+)
 from evalharness.errors import EvalHarnessError, InputError
 
 if TYPE_CHECKING:
@@ -87,6 +93,7 @@ def _engine_options(options: argparse.Namespace) -> EngineOptions:
         gpu_memory_utilization=options.gpu_memory_utilization,
         enforce_eager=options.enforce_eager,
         trust_remote_code=options.trust_remote_code,
+        deterministic=options.deterministic,
         replay_from=options.replay_from,
         base_url=options.base_url,
         api_key_env=options.api_key_env,
@@ -121,3 +128,26 @@ def merge(options: argparse.Namespace) -> int:
         print(note, file=sys.stderr)
     print_run(options.out, result.verdicts, "json" if options.json else "terminal")
     return 0
+
+
+def verify(options: argparse.Namespace) -> int:
+    """How many responses differ when they are drawn again; exit status 1 if any does."""
+    import dataclasses
+
+    from evalharness.report.progress import RunProgress
+    from evalharness.verifying import SampleSize, verify_run
+
+    names = ["device", "batch_size", "tensor_parallel_size", "gpu_memory_utilization"]
+    names += ["base_url", "api_key_env", "concurrency", "request_timeout"]
+    given = {name: getattr(options, name) for name in names}
+    size = SampleSize(fraction=options.fraction, limit=options.limit)
+    with RunProgress(quiet=options.quiet) as progress:
+        result = verify_run(
+            options.run, size, {name: value for name, value in given.items() if value}, progress
+        )
+    if options.json:
+        print_json(dataclasses.asdict(result))
+    else:
+        for line in result.lines():
+            print_line(line)
+    return 1 if result.differences else 0

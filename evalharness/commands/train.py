@@ -29,14 +29,16 @@ def make_toy(options: argparse.Namespace) -> int:
 
     if options.out.exists():
         raise InputError(f"{options.out} exists already: remove it or name another folder")
-    if options.heads < 1 or options.layers < 1 or options.hidden_size < 1:
-        raise InputError("--hidden-size, --layers and --heads must be at least 1")
+    sizes = (options.hidden_size, options.layers, options.heads, options.context_length)
+    if min(sizes) < 1 or options.head_size < 2 or options.head_size % 2:
+        raise InputError("sizes must be at least 1, and --head-size an even number")
     toy = ToyModel(
         hidden_size=options.hidden_size,
-        intermediate_size=options.hidden_size * 5 // 2,
+        intermediate_size=options.intermediate_size or options.hidden_size * 5 // 2,
         num_layers=options.layers,
         num_heads=options.heads,
         num_kv_heads=options.heads,
+        head_size=options.head_size,
         context_length=options.context_length,
     )
     tokenizer = byte_tokenizer(max_length=options.context_length, words=tuple(options.word))

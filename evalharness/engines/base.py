@@ -30,6 +30,8 @@ class EngineOptions:
     gpu_memory_utilization: float = 0.9
     enforce_eager: bool = False
     trust_remote_code: bool = False
+    deterministic: bool = False
+    """Whatever the engine offers to give the same response again."""
     replay_from: Path | None = None
     """The run folder whose responses the replay engine gives."""
     base_url: str | None = None

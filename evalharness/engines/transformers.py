@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _DTYPES = ("float32", "bfloat16", "float16")
+_DETERMINISM_NOTES = (
+    "--deterministic: responses repeat only with the same hardware, driver, versions, --dtype and "
+    "--batch-size; in bfloat16 on a GPU a row may still depend on its batch, unless --batch-size "
+    "is 1. `evalharness verify` measures it",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +70,10 @@ class TransformersEngine:
         import transformers
 
         self.close()
+        if self.options.deterministic:
+            # cuBLAS reads its variable when its first kernel runs.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True)
         device = choose_device(self.options.device)
         dtype = choose_dtype(self.options.dtype, device)
         checkpoint = find_checkpoint(model)
@@ -90,9 +100,11 @@ class TransformersEngine:
                 "transformers": transformers.__version__,
                 "torch": torch.__version__,
                 "batch_size": self.options.batch_size,
+                "deterministic": self.options.deterministic,
                 "attention": loaded_model.config._attn_implementation,
                 "end_token_ids": sorted(end_ids),
             },
+            notes=_DETERMINISM_NOTES if self.options.deterministic else (),
         )
 
     def prepare(self, prompt: Prompt) -> PreparedPrompt:

@@ -29,10 +29,12 @@ from evalharness.engines.stops import decode_text
 from evalharness.engines.vllm_arguments import (
     ENGINE_SEED,
     cpu_arguments,
+    determinism_notes,
     environment,
     gpu_arguments,
     quiet_stdout,
     sampling_params,
+    set_deterministic,
 )
 from evalharness.errors import EngineError
 from evalharness.records import Prompt, Sampling
@@ -107,6 +109,7 @@ class VllmEngine:
             dtype=str(vllm_config.model_config.dtype).removeprefix("torch."),
             device=_device_name(),
             details=self._details(is_swap, end_ids),
+            notes=determinism_notes(self.options, is_cpu=_device_name() == "cpu"),
         )
 
     def _details(self, is_swap: bool, end_ids: frozenset[int]) -> dict[str, Any]:
@@ -123,6 +126,7 @@ class VllmEngine:
             "tensor_parallel_size": vllm_config.parallel_config.tensor_parallel_size,
             "enforce_eager": vllm_config.model_config.enforce_eager,
             "prefix_caching": vllm_config.cache_config.enable_prefix_caching,
+            "deterministic": self.options.deterministic,
             "batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT") == "1",
             "engine_seed": ENGINE_SEED,
             "end_token_ids": sorted(end_ids),
@@ -161,6 +165,8 @@ class VllmEngine:
             is_cpu = current_platform.is_cpu()
             if is_cpu:
                 os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+            if self.options.deterministic:
+                set_deterministic(is_cpu=is_cpu)
             arguments = gpu_arguments(self.options)
             try:
                 if is_cpu:

@@ -10,14 +10,22 @@ from typing import Any
 
 from evalharness.engines.base import EngineOptions, Request
 from evalharness.engines.checkpoints import Checkpoint, context_length
+from evalharness.errors import EngineError
 from evalharness.records import Sampling
 
 ENGINE_SEED = 0
+_DETERMINISTIC = {
+    # What a prompt is computed with must not depend on which came before it, nor on who is faster.
+    "enable_prefix_caching": False,
+    "async_scheduling": False,
+}
+_READS_WHEN_IMPORTED = "vllm.v1.attention.ops.triton_unified_attention"
+_SAME = "the same hardware, driver, versions, --dtype and --tensor-parallel-size"
 
 
 def gpu_arguments(options: EngineOptions) -> dict[str, Any]:
     """What `LLM` gets on any machine."""
-    return {
+    arguments: dict[str, Any] = {
         "dtype": "bfloat16" if options.dtype == "auto" else options.dtype,
         "max_model_len": options.max_model_len,
         "tensor_parallel_size": options.tensor_parallel_size,
@@ -29,6 +37,42 @@ def gpu_arguments(options: EngineOptions) -> dict[str, Any]:
         "generation_config": "vllm",
         "seed": ENGINE_SEED,
     }
+    return arguments | (_DETERMINISTIC if options.deterministic else {})
+
+
+def set_deterministic(*, is_cpu: bool) -> None:
+    """Set the variables that vLLM reads, before it reads them.
+
+    Kernels that give a row the same result in every batch exist for GPUs only; on a CPU vLLM 0.32
+    fails when it is asked for them.
+
+    Raises:
+        EngineError: vLLM has read them already, as the engine of an earlier run in this process.
+    """
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    if is_cpu or os.environ.get("VLLM_BATCH_INVARIANT") == "1":
+        return
+    if _READS_WHEN_IMPORTED in sys.modules:
+        raise EngineError(
+            "--deterministic comes too late: vLLM has run in this process without it. Set "
+            "VLLM_BATCH_INVARIANT=1 in the environment, or start a new process"
+        )
+    os.environ["VLLM_BATCH_INVARIANT"] = "1"
+
+
+def determinism_notes(options: EngineOptions, *, is_cpu: bool) -> tuple[str, ...]:
+    """What `--deterministic` does not promise."""
+    if not options.deterministic:
+        return ()
+    if is_cpu:
+        return (
+            "--deterministic on a CPU: vLLM has no batch-invariant kernels for it; responses "
+            f"repeat in float32, where they were measured, and only with {_SAME}",
+        )
+    return (
+        f"--deterministic: responses repeat only with {_SAME}; vLLM calls its batch invariance "
+        "beta. `evalharness verify` measures it",
+    )
 
 
 def cpu_arguments(options: EngineOptions, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from evalharness.analysis.aligning import Answers
@@ -33,7 +33,8 @@ def answers_by_cell(
     choice: GoldChoice = "corrected" if verdicts.endswith(CORRECTED) else "published"
     texts = {each.problem_id: each.text for each in problems.values()}
     golds = {each.problem_id: each.golds_under(choice) for each in problems.values()}
-    order = {benchmark: at for at, benchmark in enumerate(spec["benchmarks"])}
+    order = _places(spec["benchmarks"])
+    models, templates = _places(spec["models"]), _places(spec["templates"])
     found: AnswersByCell = {}
     for (model, template, benchmark), part in frame.groupby(
         ["model", "template", "benchmark"], sort=False
@@ -50,5 +51,12 @@ def answers_by_cell(
         )
     return {
         cell: dict(sorted(each.items(), key=lambda item: order[item[0]]))
-        for cell, each in found.items()
+        for cell, each in sorted(
+            found.items(),
+            key=lambda item: (models.get(item[0][0], len(models)), templates[item[0][1]]),
+        )
     }
+
+
+def _places(names: Iterable[str]) -> dict[str, int]:
+    return {name: place for place, name in enumerate(names)}

@@ -6,6 +6,7 @@ beyond what it must: the page sets a theme for light and dark, the files one for
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -60,17 +61,21 @@ def interval_chart(
         is_ratio: a logarithmic axis.
     """
     alt = require_altair()
-    values = [dict(row) for row in rows]
+    values = [{**row, "label": _lines(row["label"])} for row in rows]
     labels = list(dict.fromkeys(row["label"] for row in values))
     groups = list(dict.fromkeys(row["group"] for row in values if "group" in row))
     form = ".0%" if is_share else (".2f" if is_ratio else ",.1~f")
     is_amount = not is_share and not is_ratio  # an interval of tokens may reach below none
     scale = alt.Scale(zero=False, nice=True, **({"domainMin": 0} if is_amount else {}))
+    axis = alt.Axis(format=form, tickCount=5)
     if is_ratio:
-        scale = alt.Scale(type="log", nice=True)
-    x = alt.X("value:Q", title=x_title, scale=scale, axis=alt.Axis(format=form, tickCount=5))
+        domain = _ratio_domain(values)
+        scale = alt.Scale(type="log", domain=domain, nice=False)
+        axis = alt.Axis(format="~g", values=_ratio_ticks(domain))
+    x = alt.X("value:Q", title=x_title, scale=scale, axis=axis)
+    names = alt.Axis(labelExpr=f"split(datum.label, '{_BREAK}')")
     base = alt.Chart(alt.Data(values=values)).encode(
-        y=alt.Y("label:N", sort=labels, title=None), tooltip=_tooltip(values, form)
+        y=alt.Y("label:N", sort=labels, title=None, axis=names), tooltip=_tooltip(values, form)
     )
     if groups:
         palette = [(colors or {}).get(group) for group in groups]
@@ -90,8 +95,51 @@ def interval_chart(
     if reference is not None:
         line = alt.Chart(alt.Data(values=[{"at": reference}]))
         layers.insert(0, line.mark_rule(strokeDash=[4, 4], opacity=0.6).encode(x="at:Q"))
-    step = max(26, 13 * max(len(groups), 1) + 6)
+    deepest = max((label.count(_BREAK) + 1 for label in labels), default=1)
+    step = max(26, 13 * max(len(groups), 1) + 6, 14 * deepest + 6)
     return _spec(alt.layer(*layers).properties(height=step * len(labels)))
+
+
+def _ratio_domain(rows: Sequence[Row]) -> list[float]:
+    """What holds 1, every value, and the intervals up to thrice the values."""
+    values = [1.0, *(row["value"] for row in rows)]
+    ends = [row[name] for row in rows for name in ("low", "high") if row[name] is not None]
+    low = max(min([*values, *ends]), min(values) / 3)
+    high = min(max([*values, *ends]), max(values) * 3)
+    margin = max((high / low) ** 0.05, 1.01)
+    return [low / margin, high * margin]
+
+
+def _ratio_ticks(domain: Sequence[float]) -> list[float]:
+    """Round ratios within the domain, seven at most, 1 among them."""
+    low, high = domain
+    even = [[round(place * step, 2) for place in range(1, 250)] for step in (0.05, 0.1, 0.2)]
+    for ticks in (*even, _RATIOS, [2.0**power for power in range(-20, 21)]):
+        found = [each for each in ticks if low <= each <= high]
+        if 1 in found and len(found) <= 7:
+            return found
+    return [1.0]
+
+
+_RATIOS = [0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10]
+_BREAK = "|"
+"""Where a label of an axis goes on in the next line."""
+_LABEL_LETTERS = 24
+
+
+def _lines(label: str) -> str:
+    """A label with breaks, so that a long name needs no more room than a short one."""
+    label = label.replace(_BREAK, "/")
+    if len(label) <= _LABEL_LETTERS:
+        return label
+    lines = []
+    for name in label.split(" · "):
+        lines.append("")
+        for part in re.split(r"(?<=[ /-])", name):
+            if lines[-1] and len(lines[-1]) + len(part.rstrip()) > _LABEL_LETTERS:
+                lines.append("")
+            lines[-1] += part
+    return _BREAK.join(line.strip() for line in lines)
 
 
 def heat_map(rows: Iterable[Row], *, x_title: str, y_title: str, value: str) -> dict[str, Any]:
@@ -150,7 +198,12 @@ def scatter_chart(
     values = [dict(row) for row in rows]
     labels = list(colors) or [row["label"] for row in values]
     base = alt.Chart(alt.Data(values=values)).encode(
-        x=alt.X("x:Q", title=x_title, scale=alt.Scale(zero=False, nice=True)),
+        x=alt.X(
+            "x:Q",
+            title=x_title,
+            scale=alt.Scale(zero=False, nice=True),
+            axis=alt.Axis(format=",~s", tickCount=6),
+        ),
         color=alt.Color(
             "label:N", sort=labels, title=None, legend=_legend(labels), scale=_many(labels)
         ),
@@ -200,10 +253,18 @@ def line_chart(
     labels = list(dict.fromkeys(row["label"] for row in values))
     form = ".0%" if is_share else ",.1~f"
     x_scale = alt.Scale(type="log", nice=False) if is_log else alt.Scale(zero=False, nice=False)
+    ticks: dict[str, Any] = {"tickCount": 6}
+    if is_log and has_points:
+        ticks = {"values": sorted({row["x"] for row in values})}
     palette = [(colors or {}).get(label) for label in labels]
     color_scale = alt.Scale(domain=labels, range=palette) if all(palette) else _many(labels)
     base = alt.Chart(alt.Data(values=values)).encode(
-        x=alt.X("x:Q", title=x_title, scale=x_scale, axis=alt.Axis(format=",~s", tickCount=6)),
+        x=alt.X(
+            "x:Q",
+            title=x_title,
+            scale=x_scale,
+            axis=alt.Axis(format=",~s", labelSeparation=6, **ticks),
+        ),
         color=alt.Color(
             "label:N", sort=labels, title=None, legend=_legend(labels), scale=color_scale
         ),

@@ -49,6 +49,7 @@ def _difference_table(
 ) -> Table:
     grid = []
     remarks: dict[str, list[str]] = {}
+    told = [at for at in range(3) if len({label[at] for label in labels}) > 1]
     for label, row in zip(labels, rows, strict=True):
         each = row.difference
         grid.append(
@@ -68,7 +69,7 @@ def _difference_table(
             )
         )
         for note in row.notes:
-            remarks.setdefault(note, []).append(f"{label[0]} {label[1]} {label[2]}")
+            remarks.setdefault(note, []).append(" ".join(label[at] for at in told))
     return Table(
         title=f"Accuracy against {against}: difference in points, with its 95% interval",
         columns=(
@@ -89,13 +90,20 @@ def _difference_table(
         num_labels=3,
         notes=(
             *notes,
-            *(f"{', '.join(where)}: {note}." for note, where in remarks.items()),
+            *(_remark(note, where, len(rows)) for note, where in remarks.items()),
             "Paired by problem. p: sign-flip test, with one sample McNemar's exact; Holm over the "
             "benchmark rows, and over the averages among themselves. Detectable: the smallest true "
             "difference found in 4 of 5 repetitions, in points. Fixed, broken: problems that only "
             "this one, only the baseline solves.",
         ),
     )
+
+
+def _remark(note: str, where: Sequence[str], num_rows: int) -> str:
+    """A note with the rows that it is about, unless it is about all of them."""
+    if len(where) == num_rows:
+        return f"{note[0].upper()}{note[1:]}."
+    return f"{', '.join(where)}: {note}."
 
 
 def _inflation_table(rows: Sequence[Comparison], labels: Labels) -> Table:

@@ -108,7 +108,7 @@ def _mean(each: VerdictLength) -> str:
         return "–"
     if each.mean.low is None or each.mean.high is None:
         return f"{each.mean.value:,.0f}"
-    return f"{each.mean.value:,.0f} [{each.mean.low:,.0f}, {each.mean.high:,.0f}]"
+    return f"{each.mean.value:,.0f} [{max(each.mean.low, 0):,.0f}, {each.mean.high:,.0f}]"
 
 
 def _tokens(value: float | None) -> str:

@@ -15,7 +15,12 @@ _PRINT_THEME: dict[str, Any] = {
     "background": "white",
     "font": "DejaVu Sans, Helvetica, Arial, sans-serif",
     "view": {"stroke": None},
-    "axis": {"labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal"},
+    "axis": {
+        "labelLimit": 400,
+        "labelFontSize": 11,
+        "titleFontSize": 11,
+        "titleFontWeight": "normal",
+    },
     "legend": {"labelFontSize": 11, "labelLimit": 380},
     "range": {"category": {"scheme": "tableau10"}},
 }

@@ -31,12 +31,14 @@ _SPECIAL = {
     "·": r"$\cdot$",
     "…": r"\dots{}",
 }
+_FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{"
+"""As it is, or shrunk to the line."""
 _PATTERN = re.compile("|".join(map(re.escape, _SPECIAL)))
 
 
 def as_latex(tables: Iterable[Table]) -> str:
-    r"""One `table` environment each; needs `\usepackage{booktabs}` and nothing else."""
-    return "% \\usepackage{booktabs}\n" + "\n".join(map(_table, tables))
+    r"""One `table` environment each, no wider than the line; needs booktabs and graphicx."""
+    return "% \\usepackage{booktabs,graphicx}\n" + "\n".join(map(_table, tables))
 
 
 def latex_text(text: str) -> str:
@@ -50,14 +52,14 @@ def _table(table: Table) -> str:
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{latex_text(table.title)}}}",
-        rf"\begin{{tabular}}{{{spec}}}",
+        _FIT + rf"\begin{{tabular}}{{{spec}}}",
         r"\toprule",
         *_heads(table),
         r"\midrule",
     ]
     for number, row in enumerate(table.rows):
         lines.append(" & ".join(_cell(table, number, at) for at in range(len(row))) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [r"\bottomrule", r"\end{tabular}}"]
     lines += [rf"\par\smallskip\footnotesize {latex_text(note)}" for note in table.notes]
     return "\n".join([*lines, r"\end{table}", ""])
 
@@ -73,5 +75,13 @@ def _heads(table: Table) -> list[str]:
 
 
 def _cell(table: Table, row: int, column: int) -> str:
-    text = latex_text(table.rows[row][column])
-    return rf"\textbf{{{text}}}" if (row, column) in table.best else text
+    text = table.rows[row][column]
+    value, space, interval = text.partition(" [")
+    is_stacked = bool(space) and interval.endswith("]") and column >= table.num_labels
+    shown = latex_text(value if is_stacked else text)
+    if (row, column) in table.best:
+        shown = rf"\textbf{{{shown}}}"
+    if not is_stacked:
+        return shown
+    below = rf"\scriptsize [{latex_text(interval)}"
+    return rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{shown}\\[-2pt]{below}\end{{tabular}}"

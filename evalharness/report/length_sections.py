@@ -136,7 +136,7 @@ def _verdict_section(
 def _verdict_texts(each: VerdictLength) -> tuple[str, ...]:
     mean = "–" if each.mean is None else f"{each.mean.value:,.0f}"
     if each.mean is not None and each.mean.low is not None and each.mean.high is not None:
-        mean += f" [{each.mean.low:,.0f}, {each.mean.high:,.0f}]"
+        mean += f" [{max(each.mean.low, 0):,.0f}, {each.mean.high:,.0f}]"
     quantiles = ("–" if value is None else f"{value:,.0f}" for value in (each.median, each.p90))
     return (
         mean,
@@ -207,6 +207,7 @@ def _budget_section(gathered: Gathered, labels: Labels, lengths: CellLengths) ->
                 [*curve.accuracies.tolist(), float(curve.accuracies[-1])],
                 strict=True,
             )
+            if x > 0
         ]
         budgets = _round_budgets(float(last))
         figures.append(
@@ -215,9 +216,10 @@ def _budget_section(gathered: Gathered, labels: Labels, lengths: CellLengths) ->
                 title=title,
                 spec=line_chart(
                     points,
-                    x_title="budget in tokens",
+                    x_title="budget in tokens (logarithmic)",
                     y_title="accuracy",
                     is_share=True,
+                    is_log=True,
                     is_step=True,
                 ),
                 table=Table(

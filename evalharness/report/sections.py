@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -52,6 +53,9 @@ def report_sections(
     labels = cell_labels(gathered.cells)
     compared = Compared(gathered)
     accuracy, length = main_tables(gathered, compared.leaders())
+    # The page has those of the runs at its top.
+    notes = tuple(note for note in accuracy.notes if note not in gathered.notes)
+    accuracy = dataclasses.replace(accuracy, notes=notes)
     found = [
         _accuracy_section(gathered, labels, accuracy),
         *comparison_sections(gathered, compared.with_baseline(options.baseline), labels),

@@ -18,7 +18,8 @@ from evalharness.errors import InputError, TrainingError
 from evalharness.training.algorithms import algorithm
 
 BASE = "base"
-_KEYS = ("description", "base", "sft", "train", "runs", "evaluate")
+_KEYS = ("description", "base", "train", "runs", "evaluate")
+_STAGES = ("toy", "sft")
 _EVALUATION_KEYS = ("benchmark", "template", "samples", "temperature", "max-tokens", "seed")
 _PER_RUN = ("algorithm", "name", "seeds")
 _SET_BY_COMPARE = ("out", "model", "config", "seed", "json")
@@ -32,7 +33,7 @@ class Job:
     name: str
     folder: Path
     kind: str
-    """`sft` or `rl`: the subcommand of `train`."""
+    """`toy`, `sft` or `rl`: the subcommand of `train`."""
     flags: Mapping[str, Any]
     """Flag without its dashes -> value."""
 
@@ -43,9 +44,9 @@ class Comparison:
 
     description: str
     base: str
-    """Where every training starts: a model, or the checkpoint of `sft`."""
-    sft: Job | None
-    """Makes the base first; None where it is there already."""
+    """Where every training starts: a model, or what the last of `stages` makes."""
+    stages: tuple[Job, ...]
+    """Make the base first, one after the other; empty where it is there already."""
     jobs: tuple[Job, ...]
     evaluation: Mapping[str, Any] = field(default_factory=dict)
     """`benchmark`, `template`, `samples`, `temperature`, `max-tokens`, `seed`."""
@@ -64,8 +65,9 @@ class Comparison:
 def read_comparison(path: Path, output: Path) -> Comparison:
     """Read the TOML that says what to train.
 
-    `base` or `[sft]` (keys: flags of `train sft`), `[train]` (flags of `train rl` for all runs),
-    `[[runs]]` with `algorithm`, `seeds` and flags of their own, `[evaluate]`.
+    `base` is a model, or `[[base]]` lists the stages that make one: each has `kind`, `toy` or
+    `sft`, and flags of that command. `[train]` holds flags of `train rl` for all runs, `[[runs]]`
+    have `algorithm`, `seeds` and flags of their own, `[evaluate]` says what is measured.
 
     Raises:
         InputError: with the line.
@@ -73,14 +75,8 @@ def read_comparison(path: Path, output: Path) -> Comparison:
     definition = Definition(path)
     table = definition.table
     definition.check_keys(table, _KEYS)
-    sft_table = definition.get(table, "sft", dict, {})
-    if ("base" in table) == bool(sft_table):
-        raise definition.wrong('give either "base", a model, or a table [sft] that makes it')
-    sft = None
-    base = definition.get(table, "base", str, "")
-    if sft_table:
-        base = str(output / "base")
-        sft = Job(name=BASE, folder=output / "base", kind="sft", flags=sft_table)
+    stages = _stages(definition, output)
+    base = str(stages[-1].folder) if stages else definition.need(table, "base", str)
     runs = definition.get(table, "runs", list, [])
     if not runs:
         raise definition.wrong("there is nothing to train: add [[runs]] with an algorithm")
@@ -99,10 +95,27 @@ def read_comparison(path: Path, output: Path) -> Comparison:
     return Comparison(
         description=definition.get(table, "description", str, ""),
         base=base,
-        sft=sft,
+        stages=stages,
         jobs=tuple(jobs),
         evaluation=evaluation,
     )
+
+
+def _stages(definition: Definition, output: Path) -> tuple[Job, ...]:
+    if not isinstance(definition.table.get("base"), list):
+        return ()
+    jobs: list[Job] = []
+    entries = definition.tables("base")
+    for number, entry in enumerate(entries, start=1):
+        kind = definition.need(entry, "kind", str)
+        if kind not in _STAGES:
+            raise definition.wrong(f'"kind" must be one of {", ".join(_STAGES)}', "kind")
+        flags = {key: value for key, value in entry.items() if key != "kind"}
+        if jobs:
+            flags["model"] = str(jobs[-1].folder)
+        name = BASE if number == len(entries) else f"{BASE}-{number}"
+        jobs.append(Job(name=name, folder=output / name, kind=kind, flags=flags))
+    return tuple(jobs)
 
 
 def _jobs(
@@ -149,8 +162,9 @@ def train_all(
         raise InputError(f"--jobs is {num_jobs}: it must be at least 1")
     folder = output / "jobs"
     folder.mkdir(parents=True, exist_ok=True)
-    if comparison.sft is not None and not comparison.sft.folder.exists():
-        _Crew(folder, 1, note).train([comparison.sft])
+    for stage in comparison.stages:
+        if not stage.folder.exists():
+            _Crew(folder, 1, note).train([stage])
     _Crew(folder, num_jobs, note).train(comparison.jobs)
 
 
@@ -202,7 +216,7 @@ class _Crew:
             )
 
     def _command(self, job: Job) -> list[str]:
-        if job.kind == "sft":
+        if job.kind != "rl":
             flags = [part for key, value in job.flags.items() for part in _flag(key, value)]
         else:
             config = self._folder / f"{job.name}.toml"
@@ -228,6 +242,5 @@ class _Crew:
 def _flag(key: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [f"--{key}"] if value else []
-    if isinstance(value, list):
-        value = ",".join(str(each) for each in value)
-    return [f"--{key}", str(value)]
+    values = value if isinstance(value, list) else [value]
+    return [part for each in values for part in (f"--{key}", str(each))]

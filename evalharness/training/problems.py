@@ -14,11 +14,13 @@ from evalharness.errors import InputError
 from evalharness.records import Problem
 from evalharness.training.practice import KINDS, PracticeProblem, ProblemKey, training_problems
 from evalharness.training.practice import practice_problems as shipped_practice
+from evalharness.training.rambling import training_sums
 
 if TYPE_CHECKING:
     from evalharness.training.config import RLConfig
 
 PRACTICE = "practice"
+PRACTICE_SUMS = "practice-sums"
 _NUM_PRACTICE = 4000
 _SHOWN = 3
 
@@ -55,10 +57,10 @@ def load_problems(
     gold_column: str | None = None,
     seed: int = 0,
 ) -> ProblemSet:
-    """Training problems: `practice`, or whatever `--benchmark` takes (a name, a file, a hub id).
+    """Training problems: `practice`, `practice-sums`, or whatever `--benchmark` takes.
 
-    `practice` means fresh problems from the generators of the practice benchmark, none of which
-    is in it; `kinds` restricts them.
+    These two mean other problems than those of the benchmarks of that name, from the same
+    generators; `kinds` restricts the first.
 
     Raises:
         InputError: an unknown source, or `kinds` with a source that has none.
@@ -66,6 +68,8 @@ def load_problems(
     """
     if source == PRACTICE:
         problems = _practice(kinds, seed)
+    elif source == PRACTICE_SUMS and not kinds:
+        problems = _sums()
     elif kinds:
         raise InputError(f"kinds are for the practice problems: {source} has none")
     else:
@@ -152,6 +156,18 @@ def _practice(kinds: Sequence[str], seed: int) -> tuple[Problem, ...]:
             golds=(problem.gold,),
         )
         for number, problem in enumerate(found.values())
+    )
+
+
+def _sums() -> tuple[Problem, ...]:
+    return tuple(
+        Problem(
+            benchmark="practice-sums-training",
+            problem_id=f"practice-sums-training/{number}",
+            text=each.text,
+            golds=(each.gold,),
+        )
+        for number, each in enumerate(training_sums())
     )
 
 

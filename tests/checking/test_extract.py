@@ -281,6 +281,7 @@ def test_a_balanced_box_comes_back_whole(content: str) -> None:
         *("\\boxed{", "\\boxed ", "\\boxed{}", "{", "}", "<answer>", "<answer></answer>", "1", " "),
         *("answer is ", "answer is", "answer is $$", "answer: \\[", "answer    ", "1,111", "-"),
         *("\\", "$", "\\(", "\\[x", "$x", "$1$", "#### 1\n", "\nQuestion: ", "####"),
+        *("\\\\(", "\\\\[x"),
         *("<think>", "</think>", "\\boxed{...}", "<|im_end|>", "\\boxed{\\,", " \n"),
     ],
 )

@@ -36,6 +36,10 @@ class Scripted:
     most_at_a_time: int = 0
     num_active: int = 0
     url: str = ""
+    announce_at: int | None = None
+    """With this many answers `announced` is set, and the next answer waits for `go_on`."""
+    announced: threading.Event = field(default_factory=threading.Event)
+    go_on: threading.Event = field(default_factory=threading.Event)
 
 
 @contextmanager
@@ -70,6 +74,8 @@ async def _start(script: Scripted) -> web.AppRunner:
 
 
 async def _models(script: Scripted, request: web.Request) -> web.Response:
+    if script.faults.get("models"):
+        return web.Response(status=script.faults["models"].pop(0))
     if script.key and request.headers.get("Authorization") != f"Bearer {script.key}":
         return web.json_response({"error": {"message": "no such key"}}, status=401)
     card = {"id": "served", "owned_by": script.owner, "root": "/models/served"}
@@ -100,6 +106,9 @@ async def _complete(script: Scripted, request: web.Request) -> web.StreamRespons
             return await _fail(faults.pop(0), request)
         await asyncio.sleep(0)
         script.answered.append(prompt)
+        if script.announce_at is not None and len(script.answered) > script.announce_at:
+            script.announced.set()
+            await asyncio.get_running_loop().run_in_executor(None, script.go_on.wait)
         return web.json_response(_answer(script, prompt, "messages" in body))
     finally:
         script.num_active -= 1

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +23,7 @@ from evalharness.records import Message, Prompt, ResponseKey, Sampling
 from evalharness.store import read_responses
 from tests.engines.served import VLLM_FIELDS, Scripted, serve
 
+ROOT = Path(__file__).parent.parent.parent
 AT_ONCE = RetryPolicy(num_attempts=4, first_seconds=0.0)
 
 
@@ -250,13 +254,30 @@ def test_a_request_that_is_wrong_is_asked_once_and_the_others_go_on(ask, script,
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"), [(401, "--api-key-env NAME"), (404, "raw templates need /completions")]
+    ("fault", "said"),
+    [
+        (401, "--api-key-env NAME"),
+        (403, "--api-key-env NAME"),
+        (404, "raw templates need /completions"),
+    ],
 )
 def test_what_is_wrong_with_every_request_ends_the_run(ask, script, fault, said):
     script.faults = {prompt: [fault] for prompt in "abcdefgh"}
     with pytest.raises(EngineError, match=f"HTTP {fault}: fault {fault}.*{said}"):
         ask(*"abcdefgh")
     assert len(script.bodies) <= 8  # none was asked again
+
+
+def test_a_prompt_that_is_forbidden_among_others_that_are_not_is_an_error_of_its_row(ask, script):
+    ask("abc")
+    script.faults = {"def": [403]}
+    assert ask("def", "ghi")["def"].error == "HTTP 403: fault 403"
+
+
+def test_a_server_that_is_still_starting_is_waited_for(ask, script):
+    script.faults = {"models": [503, 502]}
+    assert ask("abc")["abc"].text == "cba"
+    assert len(ask.waits) == 2
 
 
 def test_a_request_that_fails_on_every_attempt_says_how_often(ask, script):
@@ -465,6 +486,33 @@ def test_a_refused_row_is_recorded_and_asked_again_by_the_next_run(script, sums,
     assert [body["prompt"] for body in script.bodies].count("What is 2+0?") == 2
     assert len(script.bodies) == 4
     assert {response.finish_reason for response in read_responses(Path("out"))} == {"stop"}
+
+
+def test_a_killed_run_loses_nothing_that_was_stored_and_asks_only_for_the_rest(script, sums):
+    rows = [{"problem": f"What is {gold}+0?", "gold": str(gold)} for gold in range(120)]
+    Path("sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = [*sums, "--base-url", script.url, "--concurrency", "8"]
+    script.announce_at = 60
+    command = [sys.executable, "-m", "evalharness", *arguments]
+    process = subprocess.Popen(
+        command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL
+    )
+    assert script.announced.wait(120)
+    process.kill()
+    process.wait()
+    script.go_on.set()
+    script.announce_at = None
+    lines = Path("out/responses.jsonl").read_bytes()
+    stored = {json.loads(line)["problem_id"] for line in lines.splitlines(keepends=True)[:-1]}
+    num_before = len(script.bodies)
+    assert 0 < len(stored) <= 60
+    assert main(arguments) == 0
+    assert Path("out/responses.jsonl").read_bytes().startswith(lines[: lines.rfind(b"\n") + 1])
+    assert {response.problem_id for response in read_responses(Path("out"))} == {
+        f"sums/{row}" for row in range(120)
+    }
+    asked_again = {body["prompt"] for body in script.bodies[num_before:]}
+    assert not asked_again & {f"What is {name.partition('/')[2]}+0?" for name in stored}
 
 
 def test_the_key_reaches_the_server_and_no_file(script, sums, monkeypatch, capsys):

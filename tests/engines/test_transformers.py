@@ -184,3 +184,17 @@ def test_a_folder_that_is_not_there_is_an_error_in_one_line(tmp_path: Path):
 def test_more_context_than_the_model_has_is_refused(checkpoints):
     with pytest.raises(EngineError, match="--max-model-len 1000 is more than the 512 positions"):
         opened(checkpoints.llama, max_model_len=1000)
+
+
+def test_deterministic_is_set_recorded_and_says_what_it_doesn_t_promise(checkpoints, monkeypatch):
+    import torch
+
+    asked = []
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", asked.append)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    engine = open_engine("transformers", EngineOptions(deterministic=True))
+    record = engine.load(checkpoints.llama)
+    engine.close()
+    assert asked == [True]
+    assert record.details["deterministic"]
+    assert "unless --batch-size is 1" in record.notes[0]

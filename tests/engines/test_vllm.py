@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 if importlib.util.find_spec("vllm") is None:
     pytest.skip("vllm isn't installed", allow_module_level=True)
 
-from evalharness.engines import open_engine
+from evalharness.engines import open_engine, vllm_arguments
 from evalharness.engines.base import Completion, Engine, EngineOptions, Request
 from evalharness.errors import EngineError
 from evalharness.records import Message, Prompt, ResponseKey, Sampling
@@ -168,3 +170,30 @@ def test_more_context_than_the_model_has_is_refused(checkpoints):
     engine = open_engine("vllm", EngineOptions(max_model_len=1000))
     with pytest.raises(EngineError, match="1000 is more than the 512 positions"):
         engine.load(checkpoints.llama)
+
+
+def test_deterministic_sets_what_vllm_offers_on_a_cpu_and_says_what_it_doesn_t(checkpoints):
+    engine = open_engine("vllm", EngineOptions(deterministic=True))
+    record = engine.load(checkpoints.llama)
+    alone = {}
+    for request in requests_of(engine, 6)[::-1]:
+        alone |= answers(engine, [request], HOT)
+    assert answers(engine, requests_of(engine, 6), HOT) == alone
+    config = engine._llm.llm_engine.vllm_config
+    engine.close()
+    assert not config.cache_config.enable_prefix_caching
+    assert not config.scheduler_config.async_scheduling
+    assert record.details["deterministic"]
+    assert "no batch-invariant kernels" in record.notes[0]
+
+
+def test_deterministic_after_vllm_was_read_without_it_is_refused(monkeypatch):
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
+    monkeypatch.setenv("VLLM_BATCH_INVARIANT", "0")
+    monkeypatch.setitem(sys.modules, vllm_arguments._READS_WHEN_IMPORTED, object())
+    with pytest.raises(EngineError, match="comes too late"):
+        vllm_arguments.set_deterministic(is_cpu=False)
+    monkeypatch.delitem(sys.modules, vllm_arguments._READS_WHEN_IMPORTED)
+    vllm_arguments.set_deterministic(is_cpu=False)
+    assert os.environ["VLLM_BATCH_INVARIANT"] == "1"
+    assert os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"

@@ -4,7 +4,7 @@ from evalharness.report.tables import Table
 TABLE = Table(
     title="Accuracy in %",
     columns=("model", "AIME\nn=30"),
-    rows=(("a_b", "43.3"), ("c&d", "16.7")),
+    rows=(("a_b", "43.3 [27.4, 60.8]"), ("c&d", "16.7")),
     num_labels=1,
     notes=("95% intervals.",),
     best=frozenset({(0, 1)}),
@@ -13,19 +13,21 @@ TABLE = Table(
 
 def test_a_table_is_booktabs_with_the_best_in_bold() -> None:
     assert as_latex([TABLE]) == (
-        "% \\usepackage{booktabs}\n"
+        "% \\usepackage{booktabs,graphicx}\n"
         "\\begin{table}\n"
         "\\centering\n"
         "\\caption{Accuracy in \\%}\n"
+        "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{"
         "\\begin{tabular}{lr}\n"
         "\\toprule\n"
         "model & AIME \\\\\n"
         " & n=30 \\\\\n"
         "\\midrule\n"
-        "a\\_b & \\textbf{43.3} \\\\\n"
+        "a\\_b & \\begin{tabular}[t]{@{}r@{}}\\textbf{43.3}\\\\[-2pt]"
+        "\\scriptsize [27.4, 60.8]\\end{tabular} \\\\\n"
         "c\\&d & 16.7 \\\\\n"
         "\\bottomrule\n"
-        "\\end{tabular}\n"
+        "\\end{tabular}}\n"
         "\\par\\smallskip\\footnotesize 95\\% intervals.\n"
         "\\end{table}\n"
     )

@@ -27,6 +27,8 @@ _BUSY = frozenset({429, 503, 529})
 _FATAL = frozenset({301, 302, 303, 307, 308, 401, 403, 404, 405})
 _LONGEST_MESSAGE = 400
 _CONNECT_SECONDS = 30.0
+# json.dumps would make one for every request.
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 class RowError(Exception):
@@ -85,11 +87,28 @@ class Client:
             self._session = None
 
     async def get(self, url: str) -> tuple[int, Any]:
-        """One GET, not repeated: the status, and the body where it is JSON.
+        """The status of one GET, and the body where it is JSON; a server that starts is waited for.
 
         Raises:
             EngineError: nothing answers there.
         """
+        attempt = 0
+        while True:
+            attempt += 1
+            status, body = await self._get(url)
+            if status not in _PASSING or attempt >= self._policy.num_attempts:
+                return status, body
+            await self.sleep(self._policy.wait(attempt, None, self.draw()))
+
+    async def get_if_there(self, url: str) -> Any:
+        """The JSON of a page that not every server has; None without it."""
+        try:
+            status, body = await self._get(url)
+        except EngineError:
+            return None
+        return body if status == 200 else None
+
+    async def _get(self, url: str) -> tuple[int, Any]:
         import aiohttp
 
         try:
@@ -169,7 +188,8 @@ class Client:
                 may_pass=True,
             )
         what = f"HTTP {status}: {self._message(data)}"
-        if status in _FATAL:
+        # A hosted API may forbid one prompt; one that forbids the first means the key.
+        if status in _FATAL and not (status == 403 and self._num_answers):
             raise EngineError(f"{url}: {what}. {self._advice(status)}")
         return _Trouble(
             what=what,
@@ -185,7 +205,7 @@ class Client:
             headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
             self._session = aiohttp.ClientSession(
                 headers=headers,
-                json_serialize=_dump,
+                json_serialize=_ENCODER.encode,
                 # How many at a time is decided by the slots.
                 connector=aiohttp.TCPConnector(limit=0, socket_factory=_keepalive_socket),
                 timeout=aiohttp.ClientTimeout(
@@ -247,10 +267,6 @@ def _parse(data: bytes) -> Any:
         return json.loads(data)
     except ValueError:
         return None
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=True, separators=(",", ":"))
 
 
 def _named(error: BaseException) -> str:

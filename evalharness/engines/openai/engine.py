@@ -68,6 +68,11 @@ class OpenAIEngine:
         self._context = self.options.max_model_len or server.context_length
         unsent = unsent_fields(server)
         notes = []
+        if self.options.deterministic:
+            notes.append(
+                "--deterministic can't reach into a server: start vLLM with "
+                "VLLM_BATCH_INVARIANT=1; each request's seed is sent"
+            )
         if unsent:
             notes.append(
                 f"{server.owner} at {self.client.base_url} takes no {', '.join(unsent)} "

@@ -60,10 +60,10 @@ async def find_server(client: Client, model: str) -> Server:
     card = await _model_card(client, model)
     owner = str(card.get("owned_by") or "unknown").lower()
     root = client.base_url.removesuffix("/v1")
-    _, version = await client.get(f"{root}/version")
-    status, schema = await client.get(f"{root}/openapi.json")
+    version = await client.get_if_there(f"{root}/version")
+    schema = await client.get_if_there(f"{root}/openapi.json")
     published = {kind: _schema_fields(schema, path) for kind, path in PATHS.items()}
-    if status == 200 and any(published.values()):
+    if any(published.values()):
         fields = {kind: known or STANDARD for kind, known in published.items()}
         fields_from = "the server's openapi.json"
     elif owner in _EXTRAS:

@@ -22,7 +22,7 @@
       view: { stroke: null },
       axis: {
         ...text, gridColor: color("--line"), domainColor: color("--line"), tickColor: color("--line"),
-        labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", labelLimit: Math.min(260, 0.42 * width),
+        labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", labelLimit: Math.min(260, 0.5 * width),
       },
       axisX: width < NARROW ? { titleAnchor: "end" } : {},
       legend: { ...text, labelFontSize: 12, labelLimit: Math.max(120, width - 60), symbolStrokeWidth: 3 },
@@ -57,6 +57,11 @@
     if (next) { await draw(next); drawRest(); } else document.documentElement.dataset.charts = "drawn";
   });
   addEventListener("load", drawRest);
+
+  // Nobody can open what is folded on paper.
+  addEventListener("beforeprint", () => {
+    for (const folded of document.querySelectorAll("main section > details")) folded.open = true;
+  });
 
   document.addEventListener("theme", () => {
     const again = places.filter((place) => drawn.get(place));
