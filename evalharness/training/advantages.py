@@ -190,19 +190,6 @@ def rewards_at_end(rewards_B: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tens
     return rewards_BT
 
 
-def penalised_rewards(
-    rewards_B: torch.Tensor, kl_BT: torch.Tensor, mask_BT: torch.Tensor, *, coefficient: float
-) -> torch.Tensor:
-    """Each row's reward less `coefficient` times the sum of its tokens' KL, shape (B,).
-
-    For methods with one advantage a row; with a critic subtract the KL from the token rewards.
-
-    Source: RLOO (arXiv 2402.14740), where the penalty belongs to the one action that a completion
-    is; TRL 1.16, trl/trainer/rloo_trainer.py does the same with k1.
-    """
-    return rewards_B - coefficient * kl_BT.masked_fill(~mask_BT, 0.0).sum(dim=1)
-
-
 def gradient_filter(
     advantages: torch.Tensor, mask_BT: torch.Tensor | None = None, *, threshold: float = 0.0
 ) -> torch.Tensor:

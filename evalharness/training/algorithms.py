@@ -18,7 +18,6 @@ from evalharness.training.advantages import (
     gradient_filter,
     group_advantages,
     leave_one_out_advantages,
-    penalised_rewards,
     rewards_at_end,
     whiten,
 )
@@ -60,7 +59,6 @@ __all__ = [
     "implicit_token_rewards",
     "kl_estimate",
     "leave_one_out_advantages",
-    "penalised_rewards",
     "prime_advantages",
     "prm_loss",
     "rewards_at_end",

@@ -84,23 +84,28 @@ def make_batch(examples: Sequence[Example], padding_id: int) -> Batch:
     )
 
 
-def training_steps(
+def draw_examples(
     tokenizer: PreTrainedTokenizerBase,
     *,
     templates: Mapping[str, str],
     shares: Mapping[str, float],
-    rows_per_step: int,
     rng: random.Random,
     solutions: Iterator[Worked],
-) -> Iterator[list[Batch]]:
-    """Steps without end: the template of each row drawn by its share, rows batched by length."""
+) -> Iterator[Example]:
+    """Rows as long as there are solutions, the template of each drawn by its share."""
     names, weights = list(shares), list(shares.values())
     while True:
-        rows = [
-            make_example(tokenizer, templates[rng.choices(names, weights)[0]], next(solutions))
-            for _ in range(rows_per_step)
-        ]
-        yield [make_batch(group, tokenizer.pad_token_id) for group in groups_by_length(rows)]
+        template = templates[rng.choices(names, weights)[0]]
+        yield make_example(tokenizer, template, next(solutions))
+
+
+def training_steps(
+    examples: Iterator[Example], *, rows_per_step: int, padding_id: int
+) -> Iterator[list[Batch]]:
+    """Steps without end, the rows of each batched by length."""
+    while True:
+        rows = [next(examples) for _ in range(rows_per_step)]
+        yield [make_batch(group, padding_id) for group in groups_by_length(rows)]
 
 
 def groups_by_length(rows: Sequence[Example]) -> list[list[Example]]:

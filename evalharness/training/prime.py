@@ -127,8 +127,7 @@ def prime_advantages(
     means_B = token_rewards_BT.sum(dim=1) / mask_BT.sum(dim=1).clamp(min=1)
     others_B = means_B - leave_one_out_advantages(means_B.reshape(-1, group_size)).reshape(-1)
     outcome_B = leave_one_out_advantages(outcomes_B.reshape(-1, group_size)).reshape(-1)
-    process_BT = (token_rewards_BT - others_B[:, None]).masked_fill(~mask_BT, 0.0)
-    rewards_BT = process_coefficient * process_BT
+    rewards_BT = process_coefficient * (token_rewards_BT - others_B[:, None])
     rewards_BT = rewards_BT + outcome_coefficient * rewards_at_end(outcome_B, mask_BT)
     advantages_BT = rewards_to_go(rewards_BT, mask_BT)
     return whiten(advantages_BT, mask_BT, shift_mean=True) if whitened else advantages_BT

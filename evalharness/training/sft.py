@@ -7,7 +7,7 @@ import json
 import math
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,9 @@ from evalharness.errors import InputError
 from evalharness.templates import load_template
 from evalharness.training.batches import (
     Batch,
+    Example,
     backpropagate_mean_loss,
+    draw_examples,
     solved_share,
     training_steps,
 )
@@ -166,25 +168,13 @@ def train_sft(config: SFTConfig, *, progress: Callable[[SFTMetrics], None] | Non
     import torch
 
     check_sft_config(config)
-    _refuse_contamination(config)
+    refuse_contamination(config)
     model, tokenizer, dtype = _open_model(config)
     validation = validation_problems(config.num_validation_per_kind)
-    held_out = frozenset(problem.key for problem in (*practice_problems(), *validation))
-    rng = random.Random(config.seed)
-    solutions = worked_solutions(
-        config.problems,
-        seed=rng.getrandbits(32),
-        held_out=held_out,
-        problem_column=config.problem_column,
-        solution_column=config.solution_column,
-    )
     steps = training_steps(
-        tokenizer,
-        templates=config.templates,
-        shares=config.shares,
+        training_examples(config, tokenizer),
         rows_per_step=config.rows_per_step,
-        rng=rng,
-        solutions=solutions,
+        padding_id=tokenizer.pad_token_id,
     )
     optimizer = torch.optim.AdamW(
         model.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True
@@ -216,6 +206,31 @@ def train_sft(config: SFTConfig, *, progress: Callable[[SFTMetrics], None] | Non
     return config.output
 
 
+def training_examples(config: SFTConfig, tokenizer: PreTrainedTokenizerBase) -> Iterator[Example]:
+    """The rows of a run, in the order in which it takes them.
+
+    Raises:
+        InputError: the solutions can't be read.
+    """
+    validation = validation_problems(config.num_validation_per_kind)
+    held_out = frozenset(problem.key for problem in (*practice_problems(), *validation))
+    rng = random.Random(config.seed)
+    solutions = worked_solutions(
+        config.problems,
+        seed=rng.getrandbits(32),
+        held_out=held_out,
+        problem_column=config.problem_column,
+        solution_column=config.solution_column,
+    )
+    return draw_examples(
+        tokenizer,
+        templates=config.templates,
+        shares=config.shares,
+        rng=rng,
+        solutions=solutions,
+    )
+
+
 def _open_model(config: SFTConfig) -> tuple[Any, PreTrainedTokenizerBase, str]:
     """Model, tokenizer and the dtype of the forward passes; the weights are in float32."""
     tokenizer = _open_tokenizer(config)
@@ -236,7 +251,12 @@ def _open_tokenizer(config: SFTConfig) -> PreTrainedTokenizerBase:
     return load_tokenizer(find_checkpoint(config.start), trust_remote_code=False)
 
 
-def _refuse_contamination(config: SFTConfig) -> None:
+def refuse_contamination(config: SFTConfig) -> None:
+    """Refuse solutions of problems that are in a benchmark of `evaluate_on`.
+
+    Raises:
+        InputError: names the first.
+    """
     evaluated = [each for name in config.evaluate_on for each in load_benchmark(name).problems]
     if not evaluated:
         return

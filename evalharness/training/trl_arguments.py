@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from evalharness.engines.transformers import choose_device, choose_dtype
 from evalharness.errors import InputError
 from evalharness.training.algorithms import Algorithm
 from evalharness.training.config import RLConfig
+from evalharness.training.sft import SFTConfig
 
 LOSS_TYPES = {"response": "grpo", "constant": "dr_grpo", "token": "dapo", "none": "luspo"}
 """Our length normalisation -> GRPOConfig.loss_type.
@@ -38,27 +38,6 @@ class TRLOptions:
     """Of a GPU's memory, for the vLLM that shares it with the trainer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SupervisedConfig:
-    """One supervised run on solutions, by TRL."""
-
-    output: Path
-    model: str
-    """A folder, a hub id, or a shipped checkpoint's name."""
-    num_steps: int
-    rows_per_step: int = 64
-    learning_rate: float = 1e-5
-    warmup_steps: int = 0
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    seed: int = 0
-    save_every: int = 50
-    keep_checkpoints: Literal["all", "last"] = "last"
-    device: str = "auto"
-    dtype: str = "auto"
-    tracker: str | None = None
-
-
 class TRLPlan(NamedTuple):
     """Which of TRL's trainers, and the arguments of its config."""
 
@@ -72,10 +51,10 @@ def trl_arguments(config: RLConfig, options: TRLOptions) -> TRLPlan:
     One step of ours is `rows_per_step` completions, generated at once, and `updates_per_step`
     optimizer steps on equal parts of them, each completion used once.
 
-    Four differences remain where they are TRL's own: the order of the problems and the random
-    numbers; its warm-up, whose first step has rate 0; with several updates a step, `token`
-    normalisation divides by the mean number of tokens of an update and not by the update's own;
-    and RLOOTrainer clips the ratio of whole completions, which is another loss off-policy only.
+    Three differences remain where they are TRL's own: the order of the problems and the random
+    numbers; with several updates a step, `token` normalisation divides by the mean number of tokens
+    of an update and not by the update's own; and RLOOTrainer clips the ratio of whole completions,
+    which is another loss off-policy only.
 
     Raises:
         InputError: TRL can't do what the config asks for.
@@ -86,6 +65,17 @@ def trl_arguments(config: RLConfig, options: TRLOptions) -> TRLPlan:
     trainer = _trainer_for(method)
     _check(config)
     arguments = _shared_arguments(config, config.rows_per_step, config.updates_per_step, options)
+    device = choose_device(config.device)
+    arguments |= _precision(device, choose_dtype(config.dtype, device))
+    arguments |= {
+        "max_steps": config.num_steps * config.updates_per_step,
+        "adam_beta2": 0.999,
+        "save_steps": config.save_every * config.updates_per_step,
+        "save_strategy": "steps",
+        "save_total_limit": 1 if config.keep_checkpoints == "last" else None,
+        "logging_steps": config.updates_per_step,
+        "report_to": [config.tracker] if config.tracker else "none",
+    }
     arguments |= _rollout_arguments(config, options)
     arguments |= {
         "beta": method.kl_coefficient,
@@ -119,24 +109,36 @@ def trl_arguments(config: RLConfig, options: TRLOptions) -> TRLPlan:
     return TRLPlan("grpo", arguments)
 
 
-def sft_arguments(config: SupervisedConfig, options: TRLOptions) -> dict[str, Any]:
+def sft_arguments(config: SFTConfig, options: TRLOptions) -> dict[str, Any]:
     """The config that makes SFTTrainer do what our own SFT does.
 
     The loss of a step is the mean cross entropy over the completion tokens of its rows, EOS
-    included; rows are neither packed nor cut.
+    included; rows are neither packed nor cut, and come in the order of the data set.
 
     Raises:
         InputError: the rows of a step can't be cut for the devices.
     """
-    return _shared_arguments(config, config.rows_per_step, 1, options) | {
-        "completion_only_loss": True,
-        "assistant_only_loss": False,
-        "loss_type": "nll",
-        "packing": False,
-        "padding_free": False,
-        "max_length": None,
-        "shuffle_dataset": True,
-    }
+    device = choose_device("auto")
+    arguments = _shared_arguments(config, config.rows_per_step, 1, options)
+    return (
+        arguments
+        | _precision(device, choose_dtype("auto", device))
+        | {
+            "max_steps": config.num_steps,
+            "adam_beta2": 0.98,
+            "save_strategy": "no",
+            "logging_steps": 1,
+            "report_to": "none",
+            "completion_only_loss": True,
+            "assistant_only_loss": False,
+            "loss_type": "nll",
+            "packing": False,
+            "padding_free": False,
+            "max_length": None,
+            "shuffle_dataset": False,
+            "train_sampling_strategy": "sequential",
+        }
+    )
 
 
 def _trainer_for(method: Algorithm) -> Literal["grpo", "rloo"]:
@@ -184,41 +186,38 @@ def _check(config: RLConfig) -> None:
 
 
 def _shared_arguments(
-    config: RLConfig | SupervisedConfig, rows: int, updates: int, options: TRLOptions
+    config: RLConfig | SFTConfig, rows: int, updates: int, options: TRLOptions
 ) -> dict[str, Any]:
     rows_at_once, num_accumulated = _cut(rows, updates, options.rows_per_device)
-    device = choose_device(config.device)
-    dtype = choose_dtype(config.dtype, device)
     return {
         "output_dir": str(config.output),
         "model_init_kwargs": {"dtype": options.weights_dtype},
-        "max_steps": config.num_steps * updates,
         "per_device_train_batch_size": rows_at_once,
         "gradient_accumulation_steps": num_accumulated,
         "learning_rate": config.learning_rate,
-        "lr_scheduler_type": "constant_with_warmup",
-        "warmup_steps": config.warmup_steps,
+        # `trl_backend` gives the trainer our own schedule.
+        "lr_scheduler_type": "constant",
+        "warmup_steps": 0,
         "optim": "adamw_torch",
         "adam_beta1": 0.9,
-        "adam_beta2": 0.999,
         "adam_epsilon": 1e-8,
         "weight_decay": config.weight_decay,
         "max_grad_norm": config.max_grad_norm,
-        "use_cpu": device == "cpu",
-        "bf16": dtype == "bfloat16",
-        "fp16": dtype == "float16",
         "gradient_checkpointing": options.gradient_checkpointing,
         "seed": config.seed,
         "data_seed": config.seed,
-        "save_strategy": "steps",
-        "save_steps": config.save_every * updates,
-        "save_total_limit": 1 if config.keep_checkpoints == "last" else None,
-        "logging_steps": updates,
-        "report_to": [config.tracker] if config.tracker else "none",
         "disable_tqdm": True,
         "push_to_hub": False,
         # Every weight has a gradient in every step.
         "ddp_find_unused_parameters": False,
+    }
+
+
+def _precision(device: str, dtype: str) -> dict[str, Any]:
+    return {
+        "use_cpu": device == "cpu",
+        "bf16": dtype == "bfloat16",
+        "fp16": dtype == "float16",
     }
 
 

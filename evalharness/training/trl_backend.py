@@ -7,12 +7,10 @@ is told stands in `trl_arguments`.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import os
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,18 +24,26 @@ from evalharness.engines.checkpoints import (
     load_tokenizer,
 )
 from evalharness.engines.stops import decode_text
-from evalharness.errors import InputError, MissingExtraError
+from evalharness.errors import InputError
 from evalharness.records import Problem, Prompt
 from evalharness.templates import Template, load_template
-from evalharness.training.batches import Example
 from evalharness.training.config import RLConfig
 from evalharness.training.problems import open_problems
 from evalharness.training.rollout import Asker, Drawn, check_prompts
-from evalharness.training.trl_arguments import (
-    SupervisedConfig,
-    TRLOptions,
-    sft_arguments,
-    trl_arguments,
+from evalharness.training.sft import (
+    SFTConfig,
+    check_sft_config,
+    learning_rate_at,
+    refuse_contamination,
+    training_examples,
+)
+from evalharness.training.trl_arguments import TRLOptions, sft_arguments, trl_arguments
+from evalharness.training.trl_trainers import (
+    import_trl,
+    log_to_file,
+    lora_config,
+    quiet_trl,
+    scheduled,
 )
 
 if TYPE_CHECKING:
@@ -46,12 +52,6 @@ if TYPE_CHECKING:
 METRICS = "metrics.jsonl"
 RECORD = "training.json"
 FINAL = "final"
-_WARNINGS: tuple[tuple[str, type[Warning]], ...] = (
-    # TRL names the versions of vLLM that it was tried with, whether or not vLLM is used.
-    ("TRL currently supports vLLM versions", UserWarning),
-    # Of torch itself, at TRL's import of what it compiles.
-    ("`torch.jit.script", DeprecationWarning),
-)
 
 
 class _Model(NamedTuple):
@@ -87,7 +87,7 @@ def train_with_trl(
             "completion for truncated; train with --backend own, or with a template without stop "
             "strings"
         )
-    adapter = _lora(options)
+    adapter = lora_config(options.lora_rank)
     problems = open_problems(config, note or (lambda _: None))
     model = _open_model(config.model)
     rows = _prompt_rows(config, problems.problems, template, model)
@@ -100,8 +100,13 @@ def train_with_trl(
     record = {"method": "rl", "identity": config.identity()}
     record |= {"problems_fingerprint": problems.fingerprint, "template_sha256": template.sha256}
     _open_output(config.output, record, plan.arguments, options)
+
+    def factor(update: int) -> float:
+        step = (update - 1) // config.updates_per_step + 1
+        return min(1.0, step / config.warmup_steps) if config.warmup_steps else 1.0
+
     with quiet_trl():
-        trainer = trainer_class(
+        trainer = scheduled(trainer_class, factor)(
             model=str(model.checkpoint.folder),
             args=config_class(**plan.arguments),
             reward_funcs=make_trl_reward(problems.problems, template, model.tokenizer, end_ids),
@@ -112,35 +117,39 @@ def train_with_trl(
         return _train_and_save(trainer, model.tokenizer, config.output, options)
 
 
-def train_sft_with_trl(
-    config: SupervisedConfig, examples: Sequence[Example], options: TRLOptions | None = None
-) -> Path:
-    """Train on solutions by TRL and return the folder of the last checkpoint.
+def train_sft_with_trl(config: SFTConfig, options: TRLOptions | None = None) -> Path:
+    """Train on solutions by TRL and return the folder of the checkpoint.
 
-    The rows go in as tokens, so that TRL neither renders nor cuts anything.
+    The rows of every step are those of `train_sft`, and go in as tokens, so that TRL neither
+    renders nor cuts anything. `evaluate_every` has no place here: nothing is solved on the way.
 
     Raises:
-        InputError: no examples, or rows that can't be cut for the devices.
+        InputError: the config can't be trained, or names no model to start from.
         EngineError: the model can't be loaded.
         MissingExtraError: trl or peft isn't installed.
     """
     options = options or TRLOptions()
-    if not examples:
-        raise InputError("there are no examples to train on: give at least one prompt and solution")
+    if config.start is None:
+        raise InputError("TRL starts from a checkpoint: name it with --model")
+    check_sft_config(config)
+    refuse_contamination(config)
     arguments = sft_arguments(config, options)
-    adapter = _lora(options)
-    model = _open_model(config.model)
+    adapter = lora_config(options.lora_rank)
+    model = _open_model(config.start)
+    examples = training_examples(config, model.tokenizer)
     rows = [
         {
             "input_ids": example.prompt_ids + example.completion_ids,
             "completion_mask": [0] * len(example.prompt_ids) + [1] * len(example.completion_ids),
         }
-        for example in examples
+        for example in islice(examples, config.num_steps * config.rows_per_step)
     ]
     trl = import_trl()
     _open_output(config.output, {"method": "sft"}, arguments, options)
     with quiet_trl():
-        trainer = trl.SFTTrainer(
+        trainer = scheduled(
+            trl.SFTTrainer, lambda step: learning_rate_at(step, config) / config.learning_rate
+        )(
             model=str(model.checkpoint.folder),
             args=trl.SFTConfig(**arguments),
             train_dataset=_dataset(rows),
@@ -208,31 +217,6 @@ def make_trl_reward(
     return checker
 
 
-def import_trl() -> Any:
-    """TRL with its trainers, without the warnings that its import prints.
-
-    Raises:
-        MissingExtraError: it isn't installed.
-    """
-    try:
-        with quiet_trl():
-            trl: Any = importlib.import_module("trl")
-            # They load when they are first named.
-            _ = trl.GRPOTrainer, trl.RLOOTrainer, trl.SFTTrainer
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("training with --backend trl", "train") from error
-    return trl
-
-
-@contextmanager
-def quiet_trl() -> Iterator[None]:
-    """Holds back the warnings of TRL that nobody can act on."""
-    with warnings.catch_warnings():
-        for message, category in _WARNINGS:
-            warnings.filterwarnings("ignore", message, category)
-        yield
-
-
 def _open_model(name: str) -> _Model:
     checkpoint = find_checkpoint(name)
     tokenizer = load_tokenizer(checkpoint, trust_remote_code=False)
@@ -280,23 +264,6 @@ def _open_output(
     (output / RECORD).write_text(json.dumps(record, indent=1, default=str) + "\n", encoding="utf-8")
 
 
-def _lora(options: TRLOptions) -> Any:
-    """The adapter's config; None trains all weights."""
-    if options.lora_rank is None:
-        return None
-    try:
-        peft: Any = importlib.import_module("peft")
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("training with --lora-rank", "train") from error
-    return peft.LoraConfig(
-        r=options.lora_rank,
-        lora_alpha=2 * options.lora_rank,
-        lora_dropout=0.0,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-
-
 def _dataset(rows: list[dict[str, Any]]) -> Any:
     import datasets
 
@@ -307,7 +274,7 @@ def _train_and_save(
     trainer: Any, tokenizer: PreTrainedTokenizerBase, output: Path, options: TRLOptions
 ) -> Path:
     """Train; the whole model with its tokenizer, an adapter merged in, goes to `final`."""
-    _log_to_file(trainer, output / METRICS)
+    log_to_file(trainer, output / METRICS)
     trainer.train()
     folder = output / FINAL
     if options.lora_rank is None:
@@ -319,18 +286,3 @@ def _train_and_save(
         # Pickled settings, which training.json has in the open.
         (folder / "training_args.bin").unlink(missing_ok=True)
     return folder
-
-
-def _log_to_file(trainer: Any, path: Path) -> None:
-    """What TRL logs, one JSON object a step, and nothing of it on stdout."""
-    from transformers import PrinterCallback, TrainerCallback
-
-    class Log(TrainerCallback):
-        def on_log(self, args: Any, state: Any, control: Any, **columns: Any) -> None:  # noqa: ARG002 - transformers' own signature
-            logs = columns["logs"]
-            if state.is_world_process_zero and "loss" in logs:
-                with path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
-
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(Log())

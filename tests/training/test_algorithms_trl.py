@@ -16,17 +16,16 @@ from evalharness.training.algorithms import (
     Algorithm,
     algorithm,
     kl_estimate,
-    penalised_rewards,
-    row_advantages,
     row_weights,
     surrogate_loss,
     weighted_loss,
 )
 from evalharness.training.config import RLConfig
+from evalharness.training.signals import Evidence, step_advantages
 from evalharness.training.tokenizer import byte_tokenizer
 from evalharness.training.toy import ToyModel, make_toy_model
 from evalharness.training.trl_arguments import TRLOptions, trl_arguments
-from evalharness.training.trl_backend import import_trl
+from evalharness.training.trl_trainers import import_trl
 
 torch = pytest.importorskip("torch", reason="needs the extra [local]")
 pytest.importorskip("trl", reason="needs the extra [train]")
@@ -187,14 +186,22 @@ def _run_trl(
     return Run(steps, trainer.model, trainer.ref_model)
 
 
-def _advantages(rows: Sequence[Row], rewards_B: torch.Tensor, method: Algorithm) -> torch.Tensor:
-    """Advantages in the order of the rows, which TRL shuffled: a group is known by its prompt."""
-    advantages_B = torch.zeros(len(rows))
-    for prompt in {tuple(row.prompt) for row in rows}:
-        members = [index for index, row in enumerate(rows) if tuple(row.prompt) == prompt]
-        assert len(members) == NUM_GENERATIONS
-        advantages_B[members] = row_advantages(rewards_B[members][None], method)[0]
-    return advantages_B
+def _advantages(
+    rows: Sequence[Row], method: Algorithm, penalty_BT: torch.Tensor | None = None
+) -> torch.Tensor:
+    """One advantage a row, in the order of the rows, in which TRL has shuffled the groups."""
+    order = sorted(range(len(rows)), key=lambda index: rows[index].prompt)
+    lengths_B = torch.tensor([len(rows[index].completion) for index in order])
+    mask_BT = torch.arange(MAX_TOKENS) < lengths_B[:, None]
+    evidence = Evidence(
+        rewards_B=torch.tensor([_reward(rows[index]) for index in order]),
+        mask_BT=mask_BT,
+        penalty_BT=torch.zeros(mask_BT.shape) if penalty_BT is None else penalty_BT[order],
+    )
+    found = step_advantages(method, evidence, NUM_GENERATIONS)
+    advantages_B1 = torch.empty(len(rows), 1)
+    advantages_B1[order] = found.advantages_BT
+    return advantages_B1
 
 
 def _assert_same_gradient(run: Run, loss: torch.Tensor) -> None:
@@ -236,10 +243,9 @@ def test_loss_and_gradient_are_those_of_trls_grpo_trainer(
         off_policy=off_policy,
     )
     rows = _rows(run.steps)
-    rewards_B = torch.tensor([_reward(row) for row in rows])
-    advantages_B = _advantages(rows, rewards_B, method)
+    advantages_B1 = _advantages(rows, method)
     theirs_B = torch.cat([step.inputs["advantages"] for step in run.steps])
-    torch.testing.assert_close(advantages_B, theirs_B, atol=1e-5, rtol=0)
+    torch.testing.assert_close(advantages_B1[:, 0], theirs_B, atol=1e-5, rtol=0)
 
     logprobs_BT, mask_BT = _logprobs(run.policy, rows)
     assert len(set(mask_BT.sum(1).tolist())) > 2  # lengths differ
@@ -247,7 +253,7 @@ def test_loss_and_gradient_are_those_of_trls_grpo_trainer(
     loss_BT, is_clipped_BT = surrogate_loss(
         logprobs_BT,
         old_BT,
-        advantages_B[:, None],
+        advantages_B1,
         clip_low=method.clip_low,
         clip_high=method.clip_high,
     )
@@ -278,17 +284,18 @@ def test_rloo_has_the_advantages_and_on_policy_the_gradient_of_trls(
     run = _run_trl(method, checkpoint, tmp_path, num_micro_batches=1, off_policy=False)
     rows = _rows(run.steps)
     logprobs_BT, mask_BT = _logprobs(run.policy, rows)
-    rewards_B = torch.tensor([_reward(row) for row in rows])
+    penalty_BT = torch.zeros(mask_BT.shape)
     if kl_coefficient:
         with torch.no_grad():
             reference_BT, _ = _logprobs(run.reference, rows)
         kl_BT = kl_estimate(logprobs_BT.detach(), reference_BT, method.kl_estimator)
-        rewards_B = penalised_rewards(rewards_B, kl_BT, mask_BT, coefficient=kl_coefficient)
-    advantages_B = _advantages(rows, rewards_B, method)
-    torch.testing.assert_close(advantages_B, run.steps[0].inputs["advantages"], atol=1e-5, rtol=0)
+        penalty_BT = (kl_coefficient * kl_BT).masked_fill(~mask_BT, 0.0)
+    advantages_B1 = _advantages(rows, method, penalty_BT)
+    theirs_B = run.steps[0].inputs["advantages"]
+    torch.testing.assert_close(advantages_B1[:, 0], theirs_B, atol=1e-5, rtol=0)
     # By token: the loss is another number, its gradient the same.
     loss_BT, _ = surrogate_loss(
-        logprobs_BT, logprobs_BT.detach(), advantages_B[:, None], clip_low=0.2, clip_high=0.2
+        logprobs_BT, logprobs_BT.detach(), advantages_B1, clip_low=0.2, clip_high=0.2
     )
     weights_B = row_weights(
         mask_BT.sum(1),
@@ -306,11 +313,10 @@ def test_rloo_by_whole_completions_is_trls_off_policy_too(checkpoint: Path, tmp_
     rows = _rows(run.steps)
     logprobs_BT, mask_BT = _logprobs(run.policy, rows)
     old_BT = _old_logprobs(run.policy, rows)
-    rewards_B = torch.tensor([_reward(row) for row in rows])
     loss_B1, is_clipped_B1 = surrogate_loss(
         (logprobs_BT * mask_BT).sum(1, keepdim=True),
         (old_BT * mask_BT).sum(1, keepdim=True),
-        _advantages(rows, rewards_B, method)[:, None],
+        _advantages(rows, method),
         clip_low=method.clip_low,
         clip_high=method.clip_high,
     )

@@ -18,18 +18,11 @@ from evalharness.paths import tiny_checkpoint
 from evalharness.records import Message, Problem, Prompt
 from evalharness.templates import load_template
 from evalharness.training.algorithms import Algorithm, algorithm
-from evalharness.training.batches import make_batch, make_example, summed_loss
 from evalharness.training.config import RLConfig
-from evalharness.training.practice import practice_problems
 from evalharness.training.problems import load_problems
-from evalharness.training.solutions import Worked
+from evalharness.training.sft import SFTConfig, metrics_path, train_sft
 from evalharness.training.tokenizer import byte_tokenizer
-from evalharness.training.trl_arguments import (
-    SupervisedConfig,
-    TRLOptions,
-    sft_arguments,
-    trl_arguments,
-)
+from evalharness.training.trl_arguments import TRLOptions, sft_arguments, trl_arguments
 from evalharness.training.trl_backend import (
     make_trl_reward,
     train_sft_with_trl,
@@ -61,14 +54,16 @@ def _config(folder: Path, method: Algorithm, **changes: Any) -> RLConfig:
     return replace(config, **changes)
 
 
-def _supervised(folder: Path) -> SupervisedConfig:
-    return SupervisedConfig(
+def _supervised(folder: Path) -> SFTConfig:
+    return SFTConfig(
         output=folder,
-        model=str(tiny_checkpoint()),
-        num_steps=2,
+        start=str(tiny_checkpoint()),
+        templates={"no": "{{problem}}"},
+        shares={"no": 1.0},
+        num_steps=3,
         rows_per_step=8,
-        learning_rate=1e-4,
-        device="cpu",
+        warmup_steps=2,
+        learning_rate=3e-4,
     )
 
 
@@ -86,14 +81,15 @@ def _metrics(folder: Path) -> list[dict[str, Any]]:
 def test_two_steps_move_the_weights_and_leave_a_checkpoint(
     name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    final = train_with_trl(_config(tmp_path / "run", algorithm(name)))
+    final = train_with_trl(_config(tmp_path / "run", algorithm(name), warmup_steps=2))
     assert capfd.readouterr().out == ""
     metrics = _metrics(tmp_path / "run")
     assert [row["step"] for row in metrics] == [1, 2]
+    assert [row["learning_rate"] for row in metrics] == pytest.approx([5e-5, 1e-4])
     assert any(0 < row["reward"] < 1 for row in metrics)
     before, after = _weights(tiny_checkpoint()), _weights(final)
     moved = max((after[key] - weight).abs().max().item() for key, weight in before.items())
-    # Adam's first steps are of the size of the learning rate, 1e-4 each.
+    # Adam's first steps are of the size of the learning rate: 1.5e-4 together.
     assert 5e-5 < moved < 3e-4
     tokenizer = load_tokenizer(find_checkpoint(str(final)), trust_remote_code=False)
     assert tokenizer("½")["input_ids"] == [0xC2, 0xBD]
@@ -150,21 +146,26 @@ def test_two_processes_share_a_step(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_supervised_steps_have_our_own_loss(tmp_path: Path) -> None:
-    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_checkpoint())
-    worked = [Worked(row.text, row.solution) for row in practice_problems()[:8]]
-    rows = [make_example(tokenizer, "{{problem}}", each) for each in worked]
-    model = transformers.AutoModelForCausalLM.from_pretrained(tiny_checkpoint(), dtype="float32")
-    batch = make_batch(rows, PADDING)
-    with torch.no_grad():
-        expected = (summed_loss(model, batch) / batch.num_counted).item()
-    config = _supervised(tmp_path / "run")
-    final = train_sft_with_trl(config, rows, TRLOptions(rows_per_device=4))
-    first, second = _metrics(tmp_path / "run")
-    # TRL logs it rounded.
-    assert first["loss"] == pytest.approx(expected, rel=1e-3)
-    assert second["loss"] < first["loss"]
-    assert _weights(final).keys() == _weights(tiny_checkpoint()).keys()
+def test_supervised_run_is_our_own_run(tmp_path: Path) -> None:
+    # The same rows, rates and losses, in one and in two parts a step.
+    train_sft(_supervised(tmp_path / "own"))
+    lines = metrics_path(tmp_path / "own").read_text("utf-8").splitlines()
+    final = train_sft_with_trl(_supervised(tmp_path / "trl"), TRLOptions(rows_per_device=4))
+    found = _metrics(tmp_path / "trl")
+    assert [row["step"] for row in found] == [1, 2, 3]
+    for ours, theirs in zip(map(json.loads, lines), found, strict=True):
+        assert theirs["loss"] == pytest.approx(ours["loss"], rel=1e-3)
+        assert theirs["learning_rate"] == pytest.approx(ours["learning_rate"])
+        assert theirs["grad_norm"] == pytest.approx(ours["grad_norm"], rel=1e-3)
+    # Adam makes a full step of the rate, 3e-4, of any gradient, however small: rounding shows.
+    expected = _weights(tmp_path / "own")
+    for name, weight in _weights(final).items():
+        torch.testing.assert_close(weight, expected[name], atol=1e-4, rtol=0)
+
+
+def test_supervised_run_by_trl_starts_from_a_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="starts from a checkpoint: name it with --model"):
+        train_sft_with_trl(replace(_supervised(tmp_path / "run"), start=None))
 
 
 def test_grpo_and_dr_grpo_are_spelled_out(tmp_path: Path) -> None:
