@@ -150,6 +150,7 @@ def _evaluate(comparison: Comparison, output: Path, options: argparse.Namespace)
     from evalharness.plan import RunPlan
     from evalharness.records import Sampling
     from evalharness.report.progress import RunProgress
+    from evalharness.store import run_id
     from evalharness.templates import load_template
 
     wanted = comparison.evaluation
@@ -166,7 +167,8 @@ def _evaluate(comparison: Comparison, output: Path, options: argparse.Namespace)
         overlong="record",
         command=options.command_line,
     )
-    folder = output / "evaluation"
+    # Models trained further are another run.
+    folder = output / f"evaluation-{run_id(plan.identity)[:8]}"
     with RunProgress() as progress:
         run(plan, folder, progress)
     return folder
