@@ -304,6 +304,8 @@ def _training_record(config: SFTConfig, last: SFTMetrics | None) -> dict[str, An
 
     settings = dataclasses.asdict(config)
     del settings["output"]
+    if config.start is not None:
+        settings["model"] = None  # the size is the start's
     return {
         "method": "sft",
         "config": settings,
