@@ -10,8 +10,8 @@ from evalharness.cli.flags import Names, add_command
 from evalharness.commands import train
 
 _RL_EXAMPLE = (
-    "evalharness train rl --algorithm dr_grpo --model tiny-base --steps 20 --max-tokens 96 "
-    "--learning-rate 1e-3 --out checkpoints/mine"
+    "evalharness train rl --algorithm dr_grpo --model tiny-base --problems practice-sums "
+    "--steps 20 --max-tokens 96 --learning-rate 3e-4 --out checkpoints/mine"
 )
 
 

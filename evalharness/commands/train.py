@@ -23,6 +23,7 @@ _SFT_LINE_EVERY = 100
 
 def make_toy(options: argparse.Namespace) -> int:
     """An untrained model, saved as engines load it."""
+    from evalharness.engines.transformers import no_progress_bars
     from evalharness.training.state import whole_folder
     from evalharness.training.tokenizer import byte_tokenizer
     from evalharness.training.toy import ToyModel, make_toy_model
@@ -45,7 +46,7 @@ def make_toy(options: argparse.Namespace) -> int:
     if len(tokenizer) > toy.vocabulary_size:
         raise InputError(f"--word: at most {toy.vocabulary_size - 259} words have a place")
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    with whole_folder(options.out) as folder:
+    with whole_folder(options.out) as folder, no_progress_bars():
         make_toy_model(toy, tokenizer, seed=options.seed).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     print_line(str(options.out))
