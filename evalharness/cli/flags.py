@@ -55,7 +55,8 @@ def add_checker(parser: argparse.ArgumentParser) -> None:
         "--checker",
         default="evalharness",
         metavar="NAME",
-        help="evalharness (default), or math-verify to compare with",
+        help="evalharness (default); math-verify, or the rules of a published evaluation: drgrpo, "
+        "drgrpo-fast, drgrpo-orz, qwen2.5-math",
     )
 
 
