@@ -8,6 +8,7 @@ import pytest
 
 from evalharness.checking import DEFAULT_CHECKER
 from evalharness.cli import build_parser, main
+from evalharness.engines.base import Completion
 from tests.scripted import ScriptedEngine
 
 HEAVY = (
@@ -226,6 +227,38 @@ def test_another_checker_writes_a_table_of_its_own(
     assert [name.partition("@")[0] for name in names] == ["evalharness", "math-verify"]
     assert main(["score", "run", "--checker", "mathverify"]) == 2
     assert 'did you mean "math-verify"?' in capsys.readouterr().err
+
+
+def test_all_checkers_at_once_name_the_responses_on_which_they_disagree(
+    sums: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Golds 1, 2 and 3: the answers are 1 without a box, 4/2 in one, and a wrong 4.
+    texts = iter(["The answer is 1.", "\\boxed{4/2}", "\\boxed{4}"])
+    ScriptedEngine(
+        lambda request: Completion(
+            key=request.key, text=next(texts), num_tokens=3, finish_reason="stop"
+        )
+    ).use(monkeypatch)
+    run = ["run", "--model", "m=x", "--benchmark", "sums.jsonl", "--template", "no"]
+    assert main([*run, "--out", "run"]) == 0
+    capsys.readouterr()
+    assert main(["score", "run", "--checker", "all", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    names = [name.partition("@")[0] for name in found["graders"]]
+    assert names == ["evalharness", "math-verify", "drgrpo", "drgrpo-fast", "qwen2.5-math"]
+    (row,) = found["rows"]
+    # Ours, math-verify and the slow grader take 4/2 only; the fast one nothing; Qwen's also the
+    # answer without a box.
+    thirds = [round(3 * share) for share in row["accuracy"].values()]
+    assert thirds == [1, 1, 1, 0, 2]
+    assert row["num_disagreements"] == 2
+    assert [each["problem_id"] for each in found["disagreements"]] == ["sums/0", "sums/1"]
+    assert found["disagreements"][0]["status"][found["graders"][0]] == "no_answer"
+    # The run's own table stays ours.
+    assert main(["report", "run", "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    value = next(each["value"] for each in rows if each["metric"] == "accuracy")
+    assert value == pytest.approx(1 / 3)
 
 
 def test_the_command_line_and_the_checker_agree_on_the_default() -> None:

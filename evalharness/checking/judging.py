@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from typing import NamedTuple, TypeVar
 
 from evalharness.checking.equivalence import Equivalence
-from evalharness.checking.extract import Extraction, extract, extract_leniently
+from evalharness.checking.extract import Extraction
 from evalharness.checking.messages import Outcome
 from evalharness.checking.policy import Policy
 from evalharness.records import Judgement, Status
@@ -24,16 +24,6 @@ class Readings(NamedTuple):
     def answer(self) -> str:
         """What is compared; empty where there is no answer."""
         return self.lenient.answer or ""
-
-
-def find_answers(response: str, answer_format: tuple[str, ...], policy: Policy) -> Readings:
-    """Both readings of a response.
-
-    Raises:
-        InputError: `answer_format` names an unknown place.
-    """
-    strict = extract(response, answer_format)
-    return Readings(strict, extract_leniently(response, strict), policy)
 
 
 def without_comparison(found: Readings, golds: tuple[str, ...]) -> Judgement | None:

@@ -44,14 +44,15 @@ def judge_answer(golds: tuple[str, ...], answer: str, policy: Policy) -> Equival
         return same
     results = []
     for gold in golds:
-        result = _compare(gold, answer)
+        result = compare_by_math_verify(gold, answer)
         if result.status == "correct":
             return result
         results.append(result)
     return best_of(golds, results)
 
 
-def _compare(gold: str, answer: str) -> Equivalence:
+def compare_by_math_verify(gold: str, answer: str) -> Equivalence:
+    """Compare one gold with one answer by the library alone, in this process, without a limit."""
     try:
         return _equal_by_math_verify(gold, answer)
     except (MemoryError, RecursionError) as error:

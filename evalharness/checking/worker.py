@@ -21,7 +21,6 @@ from typing import Any, TextIO
 
 from evalharness.checking.checkers import CHECKERS, Checker, open_checker
 from evalharness.checking.equivalence import Equivalence
-from evalharness.checking.extract import extract, extract_leniently
 from evalharness.checking.messages import reply_message
 from evalharness.checking.policy import Policy
 
@@ -141,8 +140,7 @@ def _read(
     policy: Policy,
 ) -> dict[str, Any]:
     """The answer in a response, with the outcome where the bounded stages decide."""
-    strict = extract(response, answer_format)
-    lenient = extract_leniently(response, strict)
+    strict, lenient = checker.find(response, answer_format)
     if lenient.answer is None:
         return reply_message(strict, lenient, None)
     return reply_message(strict, lenient, _judged(checker.cheap, golds, lenient.answer, policy))

@@ -19,7 +19,6 @@ from evalharness.checking.extract import Extraction, check_answer_format
 from evalharness.checking.judging import (
     Readings,
     failure,
-    find_answers,
     judgement,
     outcome_of,
     pass_on,
@@ -133,7 +132,8 @@ class CheckerPool:
         future: Future[Judgement] = Future()
         if not golds or (self._num_submitted < _FIRST_HERE and len(response) <= _LONGEST_READ_HERE):
             self._num_submitted += 1
-            self._judge(find_answers(response, answer_format, policy), golds, future)
+            readings = Readings(*self._checker.find(response, answer_format), policy)
+            self._judge(readings, golds, future)
             return future
         request = Submission(response, golds, answer_format, policy)
         with self._changed:

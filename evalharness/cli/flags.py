@@ -49,13 +49,14 @@ def add_golds(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_checker(parser: argparse.ArgumentParser) -> None:
-    """Which checker judges."""
+def add_checker(parser: argparse.ArgumentParser, more: str = "") -> None:
+    """Which checker judges; `more` ends the help."""
     parser.add_argument(
         "--checker",
         default="evalharness",
         metavar="NAME",
-        help="evalharness (default), or math-verify to compare with",
+        help="evalharness (default); math-verify, or the rules of a published evaluation: drgrpo, "
+        f"drgrpo-fast, drgrpo-orz, qwen2.5-math{more}",
     )
 
 

@@ -104,7 +104,7 @@ def add_score(group: Any) -> None:
     )
     parser.add_argument("run", type=Path, metavar="RUN")
     add_golds(parser)
-    add_checker(parser)
+    add_checker(parser, "; all: every one of them, and where they disagree")
     parser.add_argument("--json", action="store_true")
 
 

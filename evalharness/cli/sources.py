@@ -15,10 +15,21 @@ def add_benchmarks(group: Any) -> None:
         group,
         "benchmarks",
         sources.benchmarks,
-        "the benchmarks, or one of them with an example",
-        "evalharness benchmarks minerva",
+        "the benchmarks, one of them with an example, or what is wrong with them",
+        "evalharness benchmarks minerva\n"
+        "  evalharness benchmarks check aime24 math500 --training mine.jsonl",
     )
-    parser.add_argument("name", nargs="?", metavar="NAME")
+    parser.add_argument(
+        "name",
+        nargs="*",
+        metavar="NAME",
+        help="one to show; after `check` those to check (default: all that are here)",
+    )
+    parser.add_argument(
+        "--training",
+        metavar="FILE",
+        help="of check: data that no benchmark may hold; a file, a name or a hub id",
+    )
     add_benchmark_columns(parser)
     parser.add_argument("--json", action="store_true")
 

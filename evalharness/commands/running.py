@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from evalharness.engines.base import EngineOptions
 
 PAPER_MAX_TOKENS = 3000
+ALL_CHECKERS = "all"
 _DEMO_BENCHMARK = "practice-sums"
 _DEMO_SAMPLING = {"temperature": 1.0, "samples": 4, "max_tokens": 96}
 """Of the run that needs no arguments: these checkpoints were trained to be sampled from."""
@@ -133,11 +134,38 @@ def _named_model(text: str) -> tuple[str, str]:
 
 
 def score(options: argparse.Namespace) -> int:
-    """Verdicts again, then the table."""
+    """Verdicts again, then the table; with every checker, how far they differ."""
     from evalharness.scoring import score_run
 
+    if options.checker == ALL_CHECKERS:
+        return _score_by_all(options)
     name = score_run(options.run, options.golds, checker=options.checker)
     print_run(options.run, name, "json" if options.json else "terminal")
+    return 0
+
+
+def _score_by_all(options: argparse.Namespace) -> int:
+    """The table of each checker, ours last so that it stays the run's own, and their comparison."""
+    from evalharness.checking import CHECKERS, DEFAULT_CHECKER
+    from evalharness.report.graders import compare_graders
+    from evalharness.report.terminal import as_terminal
+    from evalharness.scoring import answer_formats, score_run
+    from evalharness.store import read_spec
+
+    has_tags = any(
+        each[0] == "answer-tag" for each in answer_formats(read_spec(options.run)).values()
+    )
+    # Without tags its rules are those of drgrpo.
+    chosen = [name for name in CHECKERS if has_tags or name != "drgrpo-orz"]
+    tables = {}
+    for name in sorted(chosen, key=lambda name: name == DEFAULT_CHECKER):
+        print(f"scoring by {name}", file=sys.stderr)
+        tables[name] = score_run(options.run, options.golds, checker=name)
+    compared = compare_graders(options.run, [tables[name] for name in chosen])
+    if options.json:
+        print_json(compared.to_json())
+    else:
+        sys.stdout.write(as_terminal([compared.table()]))
     return 0
 
 

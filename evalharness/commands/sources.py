@@ -22,7 +22,16 @@ def benchmarks(options: argparse.Namespace) -> int:
 
     from evalharness.benchmarks import list_benchmarks
 
-    if options.name is None:
+    if options.name[:1] == ["check"]:
+        return _check_benchmarks(options)
+    if options.training:
+        raise InputError("--training belongs to `evalharness benchmarks check`")
+    if len(options.name) > 1:
+        raise InputError(
+            f"name one benchmark, not {len(options.name)}; or check them: "
+            f"evalharness benchmarks check {' '.join(options.name)}"
+        )
+    if not options.name:
         infos = list_benchmarks()
         if options.json:
             print_json([dataclasses.asdict(each) for each in infos])
@@ -33,7 +42,7 @@ def benchmarks(options: argparse.Namespace) -> int:
             if info.trouble:
                 print_line(f"{'':14} {info.trouble}")
         return 0
-    benchmark = open_benchmark(options.name, options)
+    benchmark = open_benchmark(options.name[0], options)
     problem = benchmark.problems[0]
     errata = [each for each in benchmark.problems if each.corrected_golds is not None]
     if options.json:
@@ -73,6 +82,33 @@ def benchmarks(options: argparse.Namespace) -> int:
             now = " or ".join(each.corrected_golds or ()) or "no answer: left out"
             print_line(f"  {each.problem_id}: {' or '.join(each.golds)} -> {now}. {each.erratum}")
     return 0
+
+
+def _check_benchmarks(options: argparse.Namespace) -> int:
+    """What is wrong with the data; exit status 1 where something is."""
+    from evalharness.benchmarks import definition_paths
+    from evalharness.benchmarks.checks import check_benchmarks
+    from evalharness.errors import DataError
+
+    names = options.name[1:]
+    benchmarks, left_out = [], []
+    for name in names or [path.stem for path in definition_paths()]:
+        try:
+            benchmarks.append(open_benchmark(name, options))
+        except DataError as error:
+            if names:
+                raise
+            left_out.append(f"{name} isn't here: {error}")
+    training = open_benchmark(options.training, options) if options.training else None
+    report = check_benchmarks(benchmarks, training)
+    for line in left_out:
+        print(f"left out: {line}", file=sys.stderr)
+    if options.json:
+        print_json(report.to_json() | {"left_out": left_out})
+    else:
+        for line in report.lines():
+            print_line(line)
+    return 1 if report.is_bad else 0
 
 
 def templates(options: argparse.Namespace) -> int:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import random
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evalharness.benchmarks import load_benchmark
+from evalharness.benchmarks.overlap import find_shared
 from evalharness.errors import InputError
 from evalharness.records import Problem
 from evalharness.training.practice import KINDS, PracticeProblem, ProblemKey, training_problems
@@ -111,14 +111,7 @@ def check_contamination(
     Raises:
         InputError: there are matches and they aren't allowed; names the first.
     """
-    by_text: dict[str, Problem] = {}
-    for problem in training:
-        by_text.setdefault(_bare(problem.text), problem)
-    matches = [
-        (problem, by_text[bare])
-        for problem in evaluated
-        if (bare := _bare(problem.text)) in by_text
-    ]
+    matches = find_shared(training, evaluated)
     lines = [f"{held.problem_id} is {trained.problem_id}" for held, trained in matches]
     if lines and not allowed:
         more = f" and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
@@ -169,10 +162,6 @@ def _sums() -> tuple[Problem, ...]:
         )
         for number, each in enumerate(training_sums())
     )
-
-
-def _bare(text: str) -> str:
-    return re.sub(r"[\s$]+", "", text).casefold().rstrip(".?!:")
 
 
 def _fingerprint(problems: Sequence[Problem]) -> str:

@@ -40,7 +40,11 @@ def bare(**limits: Any) -> CheckerPool:
     return CheckerPool(checker="math-verify", **limits)
 
 
-@pytest.fixture(scope="module", params=CHECKERS)
+MATHEMATICAL = ("evalharness", "math-verify")
+"""The published rules differ in what is right; test_published_rules has them."""
+
+
+@pytest.fixture(scope="module", params=MATHEMATICAL)
 def pool(request: pytest.FixtureRequest) -> Iterator[CheckerPool]:
     with CheckerPool(num_workers=2, timeout_seconds=20, checker=request.param) as pool:
         yield pool
@@ -175,7 +179,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("checker", CHECKERS)
+@pytest.mark.parametrize("checker", MATHEMATICAL)
 def test_hostile_answers_are_bounded_and_the_next_answer_is_right(checker: str) -> None:
     limits: dict[str, Any] = {"timeout_seconds": 0.5, "memory_limit_bytes": 1 << 30}
     with CheckerPool(num_workers=2, checker=checker, **limits) as pool:
@@ -199,7 +203,7 @@ def test_powers_and_factorials_are_bounded_with_and_without_gmpy2(
         pytest.skip("gmpy2 isn't installed")
     monkeypatch.setenv("SYMPY_GROUND_TYPES", ground)
     monkeypatch.setenv("MPMATH_NOGMPY" if ground == "python" else "MPMATH_GMPY", "1")
-    for checker in CHECKERS:
+    for checker in MATHEMATICAL:
         with CheckerPool(num_workers=1, timeout_seconds=1, checker=checker) as pool:
             for answer in ("(10^9)!", "3^{10^{10}}", "((9!)!)!"):
                 found = judge(pool, answer)
