@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from evalharness.engines.pulse import beat
 from evalharness.records import Sampling
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ def _decode_batch(
     positions_BT = (mask_BT.cumsum(dim=1) - 1).clamp(min=0)
     cache = DynamicCache(config=model.config)
     while True:
+        beat()
         with torch.inference_mode():
             output = model(
                 input_ids=input_ids_BT,
