@@ -1,4 +1,4 @@
-"""Several trainings from one file: what they are, what is wrong with it, and that they all happen."""
+"""Several trainings from one file: what they are, what is wrong with it, that all happen."""
 
 import json
 import os
