@@ -64,6 +64,7 @@ def _add_sft(kinds: Any) -> None:
         "evalharness train sft --out checkpoints/mine --steps 200",
     )
     sft.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoint folder")
+    sft.add_argument("--config", type=Path, metavar="FILE.toml", help="any of these flags")
     sft.add_argument(
         "--model", help="start from this folder or hub id (default: a fresh tiny model)"
     )
