@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from evalharness.training.algorithms import Algorithm
     from evalharness.training.comparing import Comparison
     from evalharness.training.config import RLConfig
-    from evalharness.training.trainer import StepMetrics
+    from evalharness.training.metrics import StepMetrics
 
 
 _SFT_LINE_EVERY = 100

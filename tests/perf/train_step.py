@@ -25,7 +25,8 @@ from typing import Any
 
 from evalharness.training.algorithms import algorithm
 from evalharness.training.config import RLConfig
-from evalharness.training.trainer import StepMetrics, train
+from evalharness.training.metrics import StepMetrics
+from evalharness.training.trainer import train
 from evalharness.training.trl_arguments import TRLOptions
 from evalharness.training.trl_backend import train_with_trl
 
