@@ -8,14 +8,18 @@ from typing import Any
 
 from evalharness.errors import InputError
 from evalharness.training.config import RLConfig
+from evalharness.training.state import checkpoints
 
 RECORD = "training.json"
 
 
-def open_record(config: RLConfig, fingerprint: str, template_sha256: str) -> dict[str, Any]:
+def open_record(
+    config: RLConfig, fingerprint: str, template_sha256: str, revision: str
+) -> dict[str, Any]:
     """Write the record of a new run, or compare it with the one that is there.
 
-    `fingerprint` is that of the training problems.
+    `fingerprint` is that of the training problems, `revision` that of the model it starts from. A
+    folder without a checkpoint is no run yet: its first command may have been mistyped.
 
     Raises:
         InputError: the folder holds another run, with what changed, or something else.
@@ -23,13 +27,15 @@ def open_record(config: RLConfig, fingerprint: str, template_sha256: str) -> dic
     identity = plain(config.identity()) | {
         "problems_fingerprint": fingerprint,
         "template_sha256": template_sha256,
+        "model_revision": revision,
     }
     path = config.output / RECORD
-    if path.exists():
+    if path.exists() and checkpoints(config.output):
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         _refuse_another_run(config.output, record["identity"], identity)
         return record
-    if config.output.exists() and any(config.output.iterdir()):
+    is_mine = path.exists()
+    if config.output.exists() and any(config.output.iterdir()) and not is_mine:
         raise InputError(f"{config.output} isn't empty and holds no run: name another --out")
     config.output.mkdir(parents=True, exist_ok=True)
     record = {"method": "rl", "identity": identity} | _versions()
@@ -44,6 +50,7 @@ def plain(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_another_run(output: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    before, now = _flat(before), _flat(now)
     changes = [
         f"  {name}: {before.get(name)} -> {now.get(name)}"
         for name in sorted(before.keys() | now.keys())
@@ -54,6 +61,15 @@ def _refuse_another_run(output: Path, before: dict[str, Any], now: dict[str, Any
             f"{output} holds another run. What changed:\n" + "\n".join(changes) + "\nName another "
             "--out, or repeat the first command to go on with that run."
         )
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {name: value}
+    flat: dict[str, Any] = {}
+    for key, each in value.items():
+        flat |= _flat(each, f"{name}.{key}" if name else key)
+    return flat
 
 
 def _versions() -> dict[str, Any]:

@@ -103,12 +103,14 @@ class _Trainer:
         self.config, self.note = config, note
         self.template = load_template(config.template)
         self.problems = open_problems(config, note)
-        self.record = open_record(config, self.problems.fingerprint, self.template.sha256)
+        base = find_checkpoint(config.model)
+        self.record = open_record(
+            config, self.problems.fingerprint, self.template.sha256, base.revision
+        )
         known = checkpoints(config.output)
         start = max(known) if known else 0
         self.first_step = start + 1
-        source = str(known[start]) if known else config.model
-        checkpoint = find_checkpoint(source)
+        checkpoint = find_checkpoint(str(known[start])) if known else base
         device = choose_device(config.device)
         dtype = choose_dtype(config.dtype, device)
         policy = load_model(checkpoint, dtype="float32", device=device)

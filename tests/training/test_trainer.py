@@ -171,6 +171,29 @@ def test_changed_settings_are_refused_with_what_changed(
     assert train(replace(config, num_steps=2)).num_steps == 0
 
 
+def test_a_mistyped_first_command_can_be_corrected(
+    tmp_path: Path, parrot: Path, problems: Path
+) -> None:
+    wrong = _config(tmp_path / "run", parrot, problems, num_steps=1, max_tokens=127)
+    with pytest.raises(InputError, match="don't fit the model's context"):
+        train(wrong)
+    assert train(replace(wrong, max_tokens=12)).num_steps == 1
+
+
+def test_other_weights_under_the_same_name_are_another_run(
+    tmp_path: Path, parrot: Path, problems: Path
+) -> None:
+    import shutil
+
+    base = tmp_path / "base"
+    shutil.copytree(parrot, base)
+    config = _config(tmp_path / "run", base, problems, num_steps=1)
+    train(config)
+    shutil.copytree(config.output / "checkpoint-000001", base, dirs_exist_ok=True)
+    with pytest.raises(InputError, match=r"(?s)What changed:\n  model_revision: files:"):
+        train(replace(config, num_steps=2))
+
+
 def test_an_interrupted_save_leaves_the_last_good_checkpoint(
     tmp_path: Path, parrot: Path, problems: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
