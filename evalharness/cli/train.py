@@ -68,6 +68,7 @@ def _add_sft(kinds: Any) -> None:
     sft.add_argument(
         "--model", help="start from this folder or hub id (default: a fresh tiny model)"
     )
+    _add_backend(sft)
     sft.add_argument(
         "--problems",
         default="practice",
@@ -114,13 +115,7 @@ def _add_rl(kinds: Any) -> None:
         help="grpo, dr_grpo, rloo, reinforce, ppo, prime, prime_ppo, dapo, grpo_no_std or "
         "grpo_no_length",
     )
-    rl.add_argument(
-        "--backend",
-        choices=("own", "trl"),
-        default="own",
-        help="trl: TRL's trainers with the same meaning, for several GPUs (default: own)",
-    )
-    rl.add_argument("--lora-rank", type=int, metavar="R", help="with --backend trl")
+    _add_backend(rl)
     _add_switches(rl.add_argument_group("the algorithm's switches (default: the algorithm's own)"))
     data = rl.add_argument_group("problems")
     data.add_argument(
@@ -149,6 +144,16 @@ def _add_rl(kinds: Any) -> None:
     run.add_argument("--dtype", help="of the forward passes; auto: bfloat16 on a GPU")
     run.add_argument("--tracker", choices=("wandb", "trackio", "tensorboard"))
     run.add_argument("--json", action="store_true", help="one JSON line a step on stdout")
+
+
+def _add_backend(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--backend",
+        choices=("own", "trl"),
+        default="own",
+        help="trl: TRL's trainers with the same meaning, for several GPUs (default: own)",
+    )
+    parser.add_argument("--lora-rank", type=int, metavar="R", help="with --backend trl")
 
 
 def _add_switches(group: Any) -> None:

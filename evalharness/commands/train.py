@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from evalharness.training.comparing import Comparison
     from evalharness.training.config import RLConfig
     from evalharness.training.metrics import StepMetrics
+    from evalharness.training.sft import SFTConfig
 
 
 _SFT_LINE_EVERY = 100
@@ -56,8 +57,7 @@ def make_toy(options: argparse.Namespace) -> int:
 def train_rl(options: argparse.Namespace) -> int:
     """One line a step on stderr; the last checkpoint's folder on stdout."""
     config = _rl_config(options)
-    if options.lora_rank is not None and options.backend != "trl":
-        raise InputError("--lora-rank needs --backend trl: our own loop trains all weights")
+    _check_lora(options)
     if options.backend == "trl":
         return _train_rl_with_trl(config, options.lora_rank)
     from evalharness.training.trainer import train
@@ -73,6 +73,11 @@ def train_rl(options: argparse.Namespace) -> int:
     if not options.json:
         print_line(str(result.checkpoint))
     return 0
+
+
+def _check_lora(options: argparse.Namespace) -> None:
+    if options.lora_rank is not None and options.backend != "trl":
+        raise InputError("--lora-rank needs --backend trl: our own loop trains all weights")
 
 
 def _train_rl_with_trl(config: RLConfig, lora_rank: int | None) -> int:
@@ -194,17 +199,46 @@ def _report(comparison: Comparison, folder: Path, options: argparse.Namespace) -
 
 
 def train_sft(options: argparse.Namespace) -> int:
-    """Train, with one line for each evaluation."""
+    """A line each hundred steps on stderr; the checkpoint's folder on stdout."""
+    config = _sft_config(options)
+    if options.backend == "trl":
+        from evalharness.training.trl_arguments import TRLOptions
+        from evalharness.training.trl_backend import train_sft_with_trl
+
+        print_line(str(train_sft_with_trl(config, TRLOptions(lora_rank=options.lora_rank))))
+        return 0
+    from evalharness.training.sft import SFTMetrics, train_sft
+
+    def show(metrics: SFTMetrics) -> None:
+        if (
+            metrics.exact_match is not None
+            or metrics.step in (1, config.num_steps)
+            or (metrics.step % _SFT_LINE_EVERY == 0)
+        ):
+            solved = ", ".join(
+                f"{name} {100 * share:.0f}%" for name, share in (metrics.exact_match or {}).items()
+            )
+            print(
+                f"step {metrics.step}/{config.num_steps}: loss {metrics.loss:.3f}, "
+                f"{metrics.tokens_per_second:,.0f} tokens/s{', solved ' if solved else ''}{solved}",
+                file=sys.stderr,
+            )
+
+    print_line(str(train_sft(config, progress=show)))
+    return 0
+
+
+def _sft_config(options: argparse.Namespace) -> SFTConfig:
+    """What the flags say; the defaults are those of the shipped tiny checkpoint."""
     from evalharness.training.sft import (
         EVALUATE_EVERY,
         NUM_STEPS,
         WARMUP_STEPS,
         SFTConfig,
-        SFTMetrics,
         raw_template,
-        train_sft,
     )
 
+    _check_lora(options)
     is_fresh_tiny = options.model is None and options.problems == "practice"
     shares = {"no": 0.95, "qwen-math": 0.05} if is_fresh_tiny else {"no": 1.0}
     if options.template:
@@ -219,7 +253,7 @@ def train_sft(options: argparse.Namespace) -> int:
     }
     if options.warmup_steps is not None:
         given["warmup_steps"] = options.warmup_steps
-    config = SFTConfig(
+    return SFTConfig(
         output=options.out,
         start=options.model,
         problems=options.problems,
@@ -232,21 +266,3 @@ def train_sft(options: argparse.Namespace) -> int:
         allow_contamination=options.allow_contamination,
         **{name: value for name, value in given.items() if value is not None},
     )
-
-    def show(metrics: SFTMetrics) -> None:
-        if (
-            metrics.exact_match is not None
-            or metrics.step in (1, num_steps)
-            or (metrics.step % _SFT_LINE_EVERY == 0)
-        ):
-            solved = ", ".join(
-                f"{name} {100 * share:.0f}%" for name, share in (metrics.exact_match or {}).items()
-            )
-            print(
-                f"step {metrics.step}/{config.num_steps}: loss {metrics.loss:.3f}, "
-                f"{metrics.tokens_per_second:,.0f} tokens/s{', solved ' if solved else ''}{solved}",
-                file=sys.stderr,
-            )
-
-    print_line(str(train_sft(config, progress=show)))
-    return 0
