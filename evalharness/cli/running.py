@@ -70,6 +70,12 @@ def add_run(group: Any) -> None:
         help="prompts that fill the context: refuse to start, or record them as failed",
     )
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="any of these flags")
+    parser.add_argument(
+        "--protocol",
+        metavar="NAME",
+        help="a published evaluation: drgrpo-2025, qwen2.5-math or the path of a TOML; a flag wins "
+        "over it, and every deviation is told",
+    )
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     engine = parser.add_argument_group("engine options")
