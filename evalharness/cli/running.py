@@ -13,7 +13,7 @@ from evalharness.cli.flags import (
     add_golds,
     add_server,
 )
-from evalharness.commands import running
+from evalharness.commands import running, suites
 
 
 def add_run(group: Any) -> None:
@@ -97,6 +97,29 @@ def add_run(group: Any) -> None:
     )
     engine.add_argument("--replay-from", type=Path, metavar="RUN", help="of the replay engine")
     add_server(parser)
+    parser.set_defaults(print_result=True)
+
+
+def add_suite(group: Any) -> None:
+    """The grammar of `suite`."""
+    parser = add_command(
+        group,
+        "suite",
+        suites.run_suite,
+        "run every checkpoint of a list, then print one table; flags of run behind --",
+        "evalharness suite reports/suites/drgrpo-tables.toml --out runs/tables -- --limit 10",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE.toml")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="of the run folders (default: runs/NAME)"
+    )
+    parser.add_argument(
+        "--only", action=Names, default=[], metavar="NAME", help="these checkpoints; repeatable"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the runs as commands, run nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
 
 
 def add_score(group: Any) -> None:

@@ -70,7 +70,8 @@ def run_models(options: argparse.Namespace) -> int:
         result = run(plan, folder, progress)
     if protocol:
         _tell_protocol(protocol, record_protocol(folder, protocol, deviations))
-    print_run(folder, result.verdicts, "json" if options.json else "terminal")
+    if options.print_result:
+        print_run(folder, result.verdicts, "json" if options.json else "terminal")
     if result.num_failed:
         raise EvalHarnessError(
             f"{result.num_failed} responses failed and count as wrong; the reasons are in "
