@@ -17,6 +17,10 @@ class EngineError(EvalHarnessError):
     """A model or an engine can't do what was asked."""
 
 
+class EngineBrokeError(EngineError):
+    """The engine failed in the middle of its work; a fresh one may go on."""
+
+
 class StoreError(EvalHarnessError):
     """A run folder can't be read, written or continued."""
 

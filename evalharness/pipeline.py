@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from evalharness.engines.base import (
     Request,
     request_seed,
 )
+from evalharness.engines.watch import WatchedEngine
 from evalharness.errors import InputError, StoreError
 from evalharness.plan import RunPlan, identity_changes, response_keys
 from evalharness.records import (
@@ -207,6 +209,8 @@ def _generate(
     progress.stage("starting the engine")
     engine = open_engine(plan.engine, plan.options)
     stack.callback(engine.close)
+    if isinstance(engine, WatchedEngine):
+        engine.tell = partial(_tell_death, spec, writer, progress)
     for model, keys in by_model.items():
         progress.stage(f"loading {model}")
         record = engine.load(plan.models[model])
@@ -225,6 +229,13 @@ def _generate(
         progress.stage(f"generating with {model}")
         for completion in engine.generate(list(requests.values()), plan.sampling):
             yield _response(requests[completion.key], completion, problems)
+
+
+def _tell_death(spec: dict[str, Any], writer: RunWriter, progress: Progress, death: str) -> None:
+    """Say that an engine died, and keep it in the record of this session."""
+    spec["sessions"][-1].setdefault("engine_deaths", []).append(death)
+    writer.write_json(SPEC, spec)
+    progress.note(death)
 
 
 _FAILED: dict[str, Any] = {"text": "", "num_tokens": None, "finish_reason": "error"}

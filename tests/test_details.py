@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -104,6 +105,24 @@ def test_samples_that_are_copies_are_flagged_in_the_report(
     sampled = ["--model", "m=x", "--samples", "2", "--temperature", "1"]
     _run(monkeypatch, ScriptedEngine(_answer), *sampled)
     assert "4 of 4 problems have only copies of one response" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("sums")
+def test_a_stored_accuracy_that_no_count_gives_is_flagged_in_the_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _run(monkeypatch, ScriptedEngine(_answer), "--model", "m=x")
+    path = Path("run/metrics.json")
+    rows = json.loads(path.read_text())
+    (accuracy,) = [r for r in rows if r["metric"] == "accuracy" and r["benchmark"] == "sums"]
+    accuracy["value"] = 0.6  # of 4 problems: 2.4
+    path.write_text(json.dumps(rows))
+    capsys.readouterr()
+    assert main(["report", "run"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "accuracy 60.000000% of 4 is impossible" in shown
+    assert main(["score", "run"]) == 0
+    assert "impossible" not in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("sums")

@@ -9,7 +9,13 @@ import pytest
 from evalharness.cli import build_parser, main
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "reports").glob("*/README.md")),
+]
+ENVIRONMENT = re.compile(r"^(?:[A-Z_]+=\S+ )+")
 
 
 def commands() -> list[tuple[str, str]]:
@@ -18,8 +24,9 @@ def commands() -> list[tuple[str, str]]:
         for block in re.findall(r"^```(?:bash|sh)\n(.*?)^```", page.read_text(), re.M | re.S):
             for line in block.replace("\\\n", " ").splitlines():
                 for part in line.split("&&"):
-                    if part.strip().startswith("evalharness "):
-                        found.append((page.name, part.strip()))
+                    words = ENVIRONMENT.sub("", part.strip())
+                    if words.startswith("evalharness "):
+                        found.append((str(page.relative_to(ROOT)), words))
     return found
 
 

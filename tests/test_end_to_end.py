@@ -66,7 +66,7 @@ def test_the_run_without_arguments_measures_length_inflation(tmp_path: Path) -> 
     grpo, dr_grpo = rows["tiny-grpo"], rows["tiny-dr_grpo"]
     # Both got better; only the wrong responses of GRPO are longer on the same problems.
     assert grpo["low"] > 0 < dr_grpo["low"]
-    assert grpo["inflation_wrong"]["low"] > 1.3
+    assert grpo["inflation_wrong"]["low"] > 1.1
     assert dr_grpo["inflation_wrong"]["high"] < 1.3
 
 

@@ -1,5 +1,6 @@
 """A run folder under faults: whatever happens, nothing that was stored is lost."""
 
+import hashlib
 import json
 import os
 import resource
@@ -9,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from evalharness import pipeline
 from evalharness.benchmarks import load_benchmark
+from evalharness.engines.base import EngineOptions
+from evalharness.engines.watch import WatchedEngine
 from evalharness.pipeline import run
 from evalharness.plan import RunPlan
 from evalharness.records import Sampling
-from evalharness.store import DAMAGED, JSONL, read_responses
+from evalharness.store import DAMAGED, JSONL, read_responses, read_spec
 from evalharness.templates import load_template
 from tests.scripted import ScriptedEngine, SilentProgress
 
@@ -78,6 +82,42 @@ def test_a_disk_that_is_full_is_said_and_the_same_command_goes_on(
     assert (out / JSONL).read_bytes().startswith(whole)
     assert sorted(read_responses(out), key=str) == sorted(read_responses(source), key=str)
     assert len(read_responses(out)) == 2 * NUM_PROBLEMS
+
+
+def test_a_prompt_that_kills_the_engine_costs_its_own_response_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"problem": text, "gold": "1"} for text in ("a", "b", "kill", "c")]
+    path = tmp_path / "deadly.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = EngineOptions(engine_timeout=60.0, base_url=str(tmp_path))
+    monkeypatch.setattr(
+        pipeline,
+        "open_engine",
+        lambda name, options: WatchedEngine(name, options, "tests.engines.dying:create_engine"),
+    )
+    plan = RunPlan(
+        models={"m": "m"},
+        benchmarks=(load_benchmark(str(path)),),
+        templates=(load_template("no"),),
+        sampling=Sampling(max_tokens=9),
+        options=options,
+    )
+    progress = SilentProgress()
+    result = run(plan, tmp_path / "out", progress)
+    assert (result.num_generated, result.num_failed) == (3, 1)
+    errors = {each.problem_id: each.error for each in read_responses(tmp_path / "out")}
+    digest = hashlib.sha256(b"kill").hexdigest()
+    assert [name for name, error in errors.items() if error] == ["deadly/2"]
+    assert f"over this prompt (sha256 {digest})" in str(errors["deadly/2"])
+    # Killed among three prompts and then alone.
+    deaths = read_spec(tmp_path / "out")["sessions"][0]["engine_deaths"]
+    assert deaths == progress.notes
+    assert deaths == [
+        f"the engine's process died: it was killed by SIGKILL, {left} responses unfinished; "
+        "a fresh one goes on"
+        for left in (2, 1)
+    ]
 
 
 def test_garbled_lines_are_named_kept_aside_and_drawn_again(source: Path, tmp_path: Path) -> None:

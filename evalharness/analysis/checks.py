@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evalharness.errors import InputError
 
@@ -65,6 +66,32 @@ def grim_sentence(percent: float, num_responses: int, decimals: int = 1) -> str 
         f"{percent:.{decimals}f}% of {num_responses} is impossible: the nearest are "
         f"{found.below:.{decimals + 1}f}% and {found.above:.{decimals + 1}f}%"
     )
+
+
+_STORED_DECIMALS = 6
+"""To which an accuracy in percent, stored as a float, must be a count over n k."""
+
+
+def impossible_accuracies(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A sentence for each accuracy of metric rows that no count over n problems x k samples gives.
+
+    Averages over benchmarks, and rows whose problems have unequal numbers of samples (k is no whole
+    number there), are no such share and are left out.
+    """
+    sentences = []
+    for row in rows:
+        value, n, k = row["value"], row["n"], row["k"]
+        is_share = row["metric"] == "accuracy" and row["benchmark"] not in ("macro", "micro")
+        if not is_share or value is None or not n or not k or k != int(k):
+            continue
+        where = f"{row['model']} {row['template']} {row['benchmark']}: accuracy"
+        if not 0 <= value <= 1:
+            sentences.append(f"{where} {value} is no share")
+            continue
+        sentence = grim_sentence(100 * value, n * int(k), _STORED_DECIMALS)
+        if sentence is not None:
+            sentences.append(f"{where} {sentence}")
+    return sentences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -339,6 +339,15 @@ class CheckerPool:
             self._finish(task, Found(nothing, nothing, outcome))
 
     def _new_process(self) -> WorkerProcess:
+        """A worker that is ready; one that is killed while it starts gets a second chance."""
+        try:
+            return self._start_process()
+        except CheckerError:
+            if self._is_cancelled:
+                raise
+            return self._start_process()
+
+    def _start_process(self) -> WorkerProcess:
         process = WorkerProcess(memory_limit_bytes=self.memory_limit_bytes, checker=self.checker)
         with self._changed:
             self._processes.add(process)

@@ -95,6 +95,18 @@ def add_run(group: Any) -> None:
         help="all that the engine offers to repeat a response; other hardware, versions or "
         "parallel sizes may still differ, and a server has to be started so itself",
     )
+    engine.add_argument(
+        "--watch",
+        action="store_true",
+        help="run the engine in a process of its own and go on with a fresh one when it dies",
+    )
+    engine.add_argument(
+        "--engine-timeout",
+        type=float,
+        metavar="SECONDS",
+        help="with no step for so long a watched engine counts as hung (default: 300); implies "
+        "--watch",
+    )
     engine.add_argument("--replay-from", type=Path, metavar="RUN", help="of the replay engine")
     add_server(parser)
     parser.set_defaults(print_result=True)

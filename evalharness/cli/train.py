@@ -10,8 +10,8 @@ from evalharness.cli.flags import Names, add_command
 from evalharness.commands import train
 
 _RL_EXAMPLE = (
-    "evalharness train rl --algorithm dr_grpo --model tiny-base --steps 20 --max-tokens 96 "
-    "--learning-rate 1e-3 --out checkpoints/mine"
+    "evalharness train rl --algorithm dr_grpo --model tiny-base --problems practice-sums "
+    "--steps 20 --max-tokens 96 --learning-rate 3e-4 --out checkpoints/mine"
 )
 
 
@@ -64,6 +64,7 @@ def _add_sft(kinds: Any) -> None:
         "evalharness train sft --out checkpoints/mine --steps 200",
     )
     sft.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoint folder")
+    sft.add_argument("--config", type=Path, metavar="FILE.toml", help="any of these flags")
     sft.add_argument(
         "--model", help="start from this folder or hub id (default: a fresh tiny model)"
     )

@@ -139,7 +139,20 @@ def _engine_options(options: argparse.Namespace) -> EngineOptions:
         api_key_env=options.api_key_env,
         concurrency=options.concurrency,
         request_timeout=options.request_timeout,
+        engine_timeout=_engine_timeout(options),
     )
+
+
+def _engine_timeout(options: argparse.Namespace) -> float | None:
+    """Seconds; None where the engine isn't watched."""
+    from evalharness.engines.watch import DEFAULT_TIMEOUT
+
+    given: float | None = options.engine_timeout
+    if given is None:
+        return DEFAULT_TIMEOUT if options.watch else None
+    if not given > 0:
+        raise InputError(f"--engine-timeout {given:g}: give seconds above 0")
+    return given
 
 
 def _named_model(text: str) -> tuple[str, str]:

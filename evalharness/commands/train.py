@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from evalharness.training.algorithms import Algorithm
     from evalharness.training.comparing import Comparison
     from evalharness.training.config import RLConfig
-    from evalharness.training.trainer import StepMetrics
+    from evalharness.training.metrics import StepMetrics
 
 
 _SFT_LINE_EVERY = 100
@@ -23,6 +23,7 @@ _SFT_LINE_EVERY = 100
 
 def make_toy(options: argparse.Namespace) -> int:
     """An untrained model, saved as engines load it."""
+    from evalharness.engines.transformers import no_progress_bars
     from evalharness.training.state import whole_folder
     from evalharness.training.tokenizer import byte_tokenizer
     from evalharness.training.toy import ToyModel, make_toy_model
@@ -45,7 +46,7 @@ def make_toy(options: argparse.Namespace) -> int:
     if len(tokenizer) > toy.vocabulary_size:
         raise InputError(f"--word: at most {toy.vocabulary_size - 259} words have a place")
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    with whole_folder(options.out) as folder:
+    with whole_folder(options.out) as folder, no_progress_bars():
         make_toy_model(toy, tokenizer, seed=options.seed).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     print_line(str(options.out))
@@ -150,6 +151,7 @@ def _evaluate(comparison: Comparison, output: Path, options: argparse.Namespace)
     from evalharness.plan import RunPlan
     from evalharness.records import Sampling
     from evalharness.report.progress import RunProgress
+    from evalharness.store import run_id
     from evalharness.templates import load_template
 
     wanted = comparison.evaluation
@@ -166,7 +168,8 @@ def _evaluate(comparison: Comparison, output: Path, options: argparse.Namespace)
         overlong="record",
         command=options.command_line,
     )
-    folder = output / "evaluation"
+    # Models trained further are another run.
+    folder = output / f"evaluation-{run_id(plan.identity)[:8]}"
     with RunProgress() as progress:
         run(plan, folder, progress)
     return folder

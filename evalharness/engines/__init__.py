@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from evalharness.definitions import suggestion
 from evalharness.engines.base import Engine, EngineOptions
+from evalharness.engines.watch import WatchedEngine
 from evalharness.errors import InputError, MissingExtraError
 
 # The packages that an engine can't run without, and the extra that brings them.
@@ -32,10 +33,14 @@ def engine_names() -> tuple[str, ...]:
 def open_engine(name: str, options: EngineOptions) -> Engine:
     """An engine with no model loaded; `auto` is vllm on a machine with a GPU, else transformers.
 
+    With `options.engine_timeout` it runs in a process of its own that is watched.
+
     Raises:
         InputError: no engine has this name.
         MissingExtraError: the package that it runs on isn't installed.
     """
+    if options.engine_timeout is not None:
+        return WatchedEngine(name, options)
     known = engine_names()
     if name == "auto":
         name = _automatic_name()

@@ -42,6 +42,9 @@ class EngineOptions:
     """Requests that a server is asked at a time; None follows the server."""
     request_timeout: float | None = None
     """Seconds for one answer of a server; None waits as long as the server lives."""
+    engine_timeout: float | None = None
+    """Seconds without a step after which an engine, then in a process of its own, counts as hung;
+    None runs it in this process, unwatched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from evalharness.engines.pulse import beat
 from evalharness.records import Sampling
 
 if TYPE_CHECKING:
@@ -138,10 +139,17 @@ def _decode_batch(
 
     device = model.device
     live: list[_Live | None] = [_Live(row) for row in rows]
-    input_ids_BT, mask_BT = _left_padded([row.prompt_ids for row in rows], device)
+    # The samples of one problem share their prompt: it is read once, then copied to each of them.
+    prompts = list(dict.fromkeys(row.prompt_ids for row in rows))
+    places = {prompt: place for place, prompt in enumerate(prompts)}
+    shared: list[int] | None = None
+    if len(prompts) < len(rows):
+        shared = [places[row.prompt_ids] for row in rows]
+    input_ids_BT, mask_BT = _left_padded(prompts, device)
     positions_BT = (mask_BT.cumsum(dim=1) - 1).clamp(min=0)
     cache = DynamicCache(config=model.config)
     while True:
+        beat()
         with torch.inference_mode():
             output = model(
                 input_ids=input_ids_BT,
@@ -152,6 +160,11 @@ def _decode_batch(
                 logits_to_keep=1,
             )
             logits_BV = output.logits[:, -1].float()
+            if shared is not None:
+                places_B = torch.tensor(shared, device=device)
+                cache.batch_select_indices(places_B)
+                logits_BV, mask_BT = logits_BV[places_B], mask_BT[places_B]
+                positions_BT, shared = positions_BT[places_B], None
             tokens, healthy = _draw(logits_BV, live, sampling)
         for place, state in enumerate(live):
             if state is None:
@@ -170,10 +183,10 @@ def _decode_batch(
             next_position_B = positions_BT[:, -1] + alive_B.long()
             # Leaving costs a copy of the cache: worth it once a quarter of the rows have ended.
             if len(live) - len(kept) >= max(1, len(live) // 4):
-                places = torch.tensor(kept, device=device)
-                cache.batch_select_indices(places)
-                mask_BT, next_B = mask_BT[places], next_B[places]
-                next_position_B = next_position_B[places]
+                kept_B = torch.tensor(kept, device=device)
+                cache.batch_select_indices(kept_B)
+                mask_BT, next_B = mask_BT[kept_B], next_B[kept_B]
+                next_position_B = next_position_B[kept_B]
                 live = [live[place] for place in kept]
             input_ids_BT = next_B[:, None]
             positions_BT = next_position_B[:, None]

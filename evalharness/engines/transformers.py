@@ -190,7 +190,7 @@ def load_model(
         config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=trust_remote_code)
         # A wrong --max-model-len is said before minutes of loading.
         context_length(checkpoint.model, config, max_model_len)
-        with _no_progress_bars():
+        with no_progress_bars():
             # Typed as the model alone; output_loading_info makes it a pair.
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 checkpoint.folder,
@@ -272,7 +272,8 @@ def choose_dtype(named: str, device: str) -> str:
 
 
 @contextmanager
-def _no_progress_bars() -> Iterator[None]:
+def no_progress_bars() -> Iterator[None]:
+    """Keeps transformers from drawing bars on stderr while it loads and saves."""
     from transformers.utils import logging as transformers_logging
 
     logging: Any = transformers_logging

@@ -25,6 +25,7 @@ from evalharness.engines.checkpoints import (
     read_json,
     refuse,
 )
+from evalharness.engines.pulse import beat
 from evalharness.engines.stops import decode_text
 from evalharness.engines.vllm_arguments import (
     ENGINE_SEED,
@@ -36,7 +37,7 @@ from evalharness.engines.vllm_arguments import (
     sampling_params,
     set_deterministic,
 )
-from evalharness.errors import EngineError
+from evalharness.errors import EngineBrokeError, EngineError
 from evalharness.records import Prompt, Sampling
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ class VllmEngine:
         100,000 requests take no more memory than a few thousand.
 
         Raises:
-            EngineError: vLLM failed in a step; it says how many requests were unfinished.
+            EngineBrokeError: vLLM failed in a step; it says how many requests were unfinished.
         """
         loaded = self._require()
         engine = self._llm.llm_engine
@@ -229,12 +230,13 @@ class VllmEngine:
         return None
 
     def _step(self, num_unfinished: int) -> Any:
+        beat()
         try:
             return self._llm.llm_engine.step()
         except Exception as error:
             # vLLM's failures have no common class, and none of them is survivable.
             self.close()
-            raise EngineError(
+            raise EngineBrokeError(
                 f"vLLM failed with {num_unfinished} requests unfinished "
                 f"({type(error).__name__}: {error}): run the same command again to continue"
             ) from error

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evalharness.analysis.checks import impossible_accuracies
 from evalharness.errors import InputError
 from evalharness.report.copies import copied_sample_notes
 from evalharness.scoring import CORRECTED, frame_metrics, judged_frame
-from evalharness.store import read_spec, verdict_names
+from evalharness.store import METRICS, read_spec, verdict_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +102,7 @@ def gather_runs(folders: Sequence[Path], verdicts: str | None) -> Gathered:
         name = choose_verdicts(folder, verdicts)
         frame = judged_frame(folder, name)
         rows = frame_metrics(folder, frame)
-        copied = copied_sample_notes(folder, frame)
+        doubts = [*copied_sample_notes(folder, frame), *_stored_doubts(folder)]
         cells = {(row["model"], row["template"], row["benchmark"]) for row in rows}
         renamed: dict[str, str] = {}
         if cells & seen:
@@ -115,8 +117,8 @@ def gather_runs(folders: Sequence[Path], verdicts: str | None) -> Gathered:
         frames.append(frame.assign(run=index))
         runs.append(RunSource(folder=folder, spec=spec, verdicts=name, renamed=renamed))
         titles |= {key: value["title"] for key, value in spec["benchmarks"].items()}
-        notes |= dict.fromkeys([*run_notes(spec, name), *copied])
-        warnings |= set(copied)
+        notes |= dict.fromkeys([*run_notes(spec, name), *doubts])
+        warnings |= set(doubts)
         if spec["status"] != "complete":
             warnings.add(_status_note(spec))
     return Gathered(
@@ -156,3 +158,16 @@ def run_notes(spec: dict[str, Any], verdicts: str) -> list[str]:
 
 def _status_note(spec: dict[str, Any]) -> str:
     return f"This run is {spec['status']}."
+
+
+def _stored_doubts(folder: Path) -> list[str]:
+    """What can't be true of the accuracies in metrics.json, which other tools read."""
+    path = folder / METRICS
+    if not path.exists():
+        return []
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        found = impossible_accuracies(rows)
+    except (ValueError, KeyError, TypeError) as error:
+        return [f"{path} can't be read ({error!r}): evalharness score {folder} writes it again"]
+    return [f"{path}: {sentence}; evalharness score {folder} writes it again" for sentence in found]

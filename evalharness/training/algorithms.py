@@ -98,7 +98,6 @@ class Algorithm:
     gamma: float = 1.0
     gae_lambda: float = 1.0
     value_clip: float | None = 0.2
-    value_coefficient: float = 0.1
     process_reward: PrimeSettings | None = None
 
     @property
@@ -157,10 +156,11 @@ PRESETS: dict[str, Algorithm] = {
 
 No preset has a KL term by default; `kl_estimator` and `kl_in_reward` say what a coefficient would
 mean. Sources: grpo arXiv 2402.03300, dr_grpo 2503.20783, dapo 2503.14476 (its dynamic sampling and
-overlong penalty are no part of it), rloo 2402.14740, ppo 1707.06347 with the value clip and value
-coefficient of TRL's former PPOTrainer and lambda 1 as in Open-Reasoner-Zero (2503.24290), since the
-reward comes at the end only, prime 2502.01456. grpo_no_std and grpo_no_length each take one of
-GRPO's two normalisations away: together they are dr_grpo.
+overlong penalty are no part of it), rloo 2402.14740, ppo 1707.06347 with the value clip of TRL's
+former PPOTrainer and lambda 1 as in Open-Reasoner-Zero (2503.24290), since the reward comes at the
+end only; the critic is a network of its own, so its loss needs no coefficient. prime 2502.01456.
+grpo_no_std and grpo_no_length each take one of GRPO's two normalisations away: together they are
+dr_grpo.
 """
 
 
@@ -220,7 +220,6 @@ def _check(method: Algorithm) -> None:
     _check_range("kl_coefficient", method.kl_coefficient, 0, None)
     _check_range("gamma", method.gamma, 0, 1)
     _check_range("gae_lambda", method.gae_lambda, 0, 1)
-    _check_range("value_coefficient", method.value_coefficient, 0, None)
     if method.value_clip is not None:
         _check_range("value_clip", method.value_clip, 0, None)
     _check_contradictions(method)

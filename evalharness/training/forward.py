@@ -10,6 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from torch import Tensor
 
+_PADDING = 0.25
+"""Of a row in a micro-batch, where the micro-batch isn't small."""
+_LEAST_SHARE = 0.25
+"""Of the micro-batch budget, below which padding doesn't end a group."""
+
 
 class TokenRow(NamedTuple):
     """One prompt with its completion, as token ids."""
@@ -104,15 +109,21 @@ def micro_batches(rows: Sequence[TokenRow], *, max_tokens: int) -> list[list[int
     """Indices of all rows, in groups of similar length of at most `max_tokens` tokens, padded.
 
     The longest come first, so that memory runs out at once or not at all. A row longer than
-    `max_tokens` is alone.
+    `max_tokens` is alone. A group ends before it is full where the next row would be padding for
+    more than a quarter: then two forwards cost less than one. It has at least a quarter of
+    `max_tokens` by then, so that the device has work.
     """
     order = sorted(range(len(rows)), key=lambda index: (-rows[index].num_tokens, index))
     groups: list[list[int]] = []
     for index in order:
-        if groups and (len(groups[-1]) + 1) * rows[groups[-1][0]].num_tokens <= max_tokens:
-            groups[-1].append(index)
-        else:
-            groups.append([index])
+        if groups:
+            longest = rows[groups[-1][0]].num_tokens
+            fits = (len(groups[-1]) + 1) * longest <= max_tokens
+            is_alike = rows[index].num_tokens >= (1 - _PADDING) * longest
+            if fits and (is_alike or len(groups[-1]) * longest < _LEAST_SHARE * max_tokens):
+                groups[-1].append(index)
+                continue
+        groups.append([index])
     return groups
 
 

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from evalharness.benchmarks import load_benchmark
 from evalharness.engines.checkpoints import find_checkpoint, load_tokenizer
-from evalharness.engines.transformers import choose_device, choose_dtype, load_model
+from evalharness.engines.transformers import (
+    choose_device,
+    choose_dtype,
+    load_model,
+    no_progress_bars,
+)
 from evalharness.errors import InputError
 from evalharness.templates import load_template
 from evalharness.training.batches import (
@@ -198,7 +203,7 @@ def train_sft(config: SFTConfig, *, progress: Callable[[SFTMetrics], None] | Non
                 progress(metrics)
             last = metrics
     record = _training_record(config, last)
-    with whole_folder(config.output) as folder:
+    with whole_folder(config.output) as folder, no_progress_bars():
         model.save_pretrained(folder)
         # A fresh one: the tokenizer that padded batches would save its padding along.
         _open_tokenizer(config).save_pretrained(folder)
@@ -304,6 +309,8 @@ def _training_record(config: SFTConfig, last: SFTMetrics | None) -> dict[str, An
 
     settings = dataclasses.asdict(config)
     del settings["output"]
+    if config.start is not None:
+        settings["model"] = None  # the size is the start's
     return {
         "method": "sft",
         "config": settings,

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evalharness.engines.transformers import no_progress_bars
 from evalharness.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def save_checkpoint(
 
     folder = checkpoint_folder(output, step)
     try:
-        with whole_folder(folder) as unfinished:
+        with whole_folder(folder) as unfinished, no_progress_bars():
             learner.policy.module.save_pretrained(unfinished)
             tokenizer.save_pretrained(unfinished)
             text = json.dumps(record, indent=1) + "\n"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalharness.engines.base import Completion, EngineOptions, PreparedPrompt, Request
+from evalharness.engines.transformers import no_progress_bars
 from evalharness.engines.vllm import VllmEngine
 from evalharness.errors import EngineError
 from evalharness.records import ResponseKey, Sampling
@@ -79,7 +80,8 @@ class VllmSampler:
 
     def refresh(self) -> None:
         """Give the engine the policy's weights."""
-        self._policy.save_pretrained(self._folder)
+        with no_progress_bars():
+            self._policy.save_pretrained(self._folder)
         self._engine.load(str(self._folder))
 
     def close(self) -> None:

@@ -3,7 +3,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalharness.analysis.checks import grim, grim_sentence, identical_samples
+from evalharness.analysis.checks import (
+    grim,
+    grim_sentence,
+    identical_samples,
+    impossible_accuracies,
+)
 from evalharness.errors import InputError
 
 
@@ -77,3 +82,23 @@ def test_samples_that_are_copies_are_flagged() -> None:
 def test_single_and_different_samples_are_not_flagged() -> None:
     assert identical_samples(_responses([["x"], ["x"]])) == []
     assert identical_samples(_responses([["x", "x"], ["y", "z"], ["z", "w"]])) == []
+
+
+def _row(value: float, **changes: object) -> dict[str, object]:
+    row = {"benchmark": "aime24", "model": "m", "template": "no", "metric": "accuracy"}
+    return row | {"value": value, "n": 30, "k": 2} | changes
+
+
+def test_an_accuracy_of_ours_that_no_count_gives_is_flagged() -> None:
+    # 30 problems x 2 samples: 25 of 60 is 41.666...%, 0.42 is 25.2 of 60.
+    assert impossible_accuracies([_row(25 / 60)]) == []
+    assert impossible_accuracies([_row(0.42)]) == [
+        "m no aime24: accuracy 42.000000% of 60 is impossible: the nearest are 41.6666667% and "
+        "43.3333333%"
+    ]
+    assert impossible_accuracies([_row(1.2)]) == ["m no aime24: accuracy 1.2 is no share"]
+
+
+def test_averages_and_unequal_samples_are_no_share_of_a_count() -> None:
+    rows = [_row(0.42, benchmark="macro"), _row(0.42, k=1.5), _row(0.42, metric="pass@2")]
+    assert impossible_accuracies([*rows, _row(0.42) | {"value": None}]) == []

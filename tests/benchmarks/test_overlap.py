@@ -38,8 +38,8 @@ def test_a_near_duplicate_has_the_same_numbers_and_most_of_the_words() -> None:
         ],
     )
     assert (found.first, found.second, found.is_exact) == ("b/0", "c/0", False)
-    # 20 words and signs make 18 triples. (a, train, leaves) goes, (a, fast, train) and (fast, train,
-    # leaves) come: 17 of 20 are common.
+    # 20 words and signs make 18 triples. (a, train, leaves) goes, (a, fast, train) and
+    # (fast, train, leaves) come: 17 of 20 are common.
     assert found.similarity == pytest.approx(17 / 20)
 
 

@@ -270,6 +270,22 @@ def test_an_answer_that_kills_two_workers_is_an_error(monkeypatch: pytest.Monkey
         assert judge(pool, "24").status == "incorrect"
 
 
+def test_a_worker_killed_while_it_starts_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[int] = []
+    wait = WorkerProcess.wait_until_ready
+
+    def kill_the_first(process: WorkerProcess) -> None:
+        if not killed:
+            killed.append(process.pid)
+            os.kill(process.pid, signal.SIGKILL)
+        wait(process)
+
+    monkeypatch.setattr(WorkerProcess, "wait_until_ready", kill_the_first)
+    with bare(num_workers=1) as pool:
+        assert judge(pool, "5^2").status == "correct"
+        assert len(killed) == 1
+
+
 def test_a_worker_that_cannot_start_raises_with_what_it_said(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

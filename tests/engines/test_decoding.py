@@ -11,8 +11,10 @@ pytest.importorskip("transformers", reason="the extra [local] isn't installed")
 import torch
 from scipy.stats import chisquare
 
+from evalharness.engines.checkpoints import find_checkpoint
 from evalharness.engines.decoding import Row, decode, sample_tokens, sampling_probabilities
 from evalharness.engines.stops import StopWatch, cut_at_stop, first_stop
+from evalharness.engines.transformers import load_model
 from evalharness.records import Sampling
 
 LOGITS = [2.0, 1.0, 0.5, 0.0, -1.0, -3.0, 1.5, 0.25]
@@ -132,3 +134,36 @@ def test_a_stop_string_is_seen_after_bytes_that_are_no_text(checkpoints):
     token_ids = [broken] * 30 + tokenizer("stop")["input_ids"]
     watch = StopWatch(tokenizer, ("stop",))
     assert [watch.is_complete(token_ids[: n + 1]) for n in range(34)] == [False] * 33 + [True]
+
+
+class Listening:
+    """A model whose first forward is kept in mind."""
+
+    def __init__(self, model) -> None:
+        self.model, self.sizes = model, []
+        self.device, self.config = model.device, model.config
+
+    def __call__(self, *, input_ids, **more):
+        self.sizes.append(tuple(input_ids.shape))
+        return self.model(input_ids=input_ids, **more)
+
+
+def test_a_prompt_that_several_rows_share_is_read_once_and_changes_no_row(checkpoints):
+    model = load_model(find_checkpoint(checkpoints.llama), dtype="float32", device="cpu")
+    prompts = [(5, 6, 7), (8, 9, 10, 11, 12), (5, 6, 7), (5, 6, 7)]
+    rows = [
+        Row(index=index, prompt_ids=prompt, seed=index, max_tokens=6)
+        for index, prompt in enumerate(prompts)
+    ]
+    sampling, no_end = Sampling(temperature=1.0), frozenset[int]()
+    heard = Listening(model)
+    together = {
+        done.index: done.token_ids
+        for done in decode(heard, rows, sampling, end_ids=no_end, batch_size=4)
+    }
+    # Two different prompts, the longer of 5 tokens; from then on a token a row.
+    assert heard.sizes == [(2, 5)] + [(4, 1)] * 5
+    for row in rows:
+        [alone] = decode(model, [row], sampling, end_ids=no_end, batch_size=1)
+        assert together[row.index] == alone.token_ids
+    assert together[0] != together[2]

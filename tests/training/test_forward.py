@@ -72,3 +72,13 @@ def test_micro_batches_hold_every_row_once_within_the_budget_longest_first() -> 
     # Lengths with the completion: 10, 4, 5, 30, 10. 30 alone is over the budget; 2 x 10 fills it;
     # 5 and 4 cost 2 x 5.
     assert groups == [[3], [0, 4], [2, 1]]
+
+
+def test_a_micro_batch_ends_where_a_quarter_of_the_next_row_would_be_padding() -> None:
+    rows = [TokenRow([0] * (length - 1), [1]) for length in (8, 40, 30, 29, 40, 8)]
+    # 2 x 40 is a quarter of the budget. 30 tokens in 40 are a quarter of padding, 29 are more; and
+    # [29] alone has less than a quarter of the budget, so that 8 joins it.
+    assert micro_batches(rows, max_tokens=320) == [[1, 4, 2], [3, 0, 5]]
+    # 3 x 40 isn't a quarter of 500: all in one.
+    assert micro_batches(rows, max_tokens=500) == [[1, 4, 2, 3], [0, 5]]
+    assert micro_batches(rows, max_tokens=2000) == [[1, 4, 2, 3, 0, 5]]

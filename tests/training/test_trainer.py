@@ -8,13 +8,13 @@ import pytest
 
 from evalharness.errors import InputError, TrainingError
 from evalharness.records import Problem
-from evalharness.training import trainer as trainer_module
 from evalharness.training.algorithms import algorithm
 from evalharness.training.config import RLConfig
+from evalharness.training.metrics import Clock, StepMetrics, step_metrics
 from evalharness.training.state import STATE, checkpoints
 from evalharness.training.tokenizer import byte_tokenizer
 from evalharness.training.toy import ToyModel, make_toy_model
-from evalharness.training.trainer import StepMetrics, train
+from evalharness.training.trainer import train
 
 torch = pytest.importorskip("torch", reason="needs the extra [local]")
 
@@ -171,6 +171,29 @@ def test_changed_settings_are_refused_with_what_changed(
     assert train(replace(config, num_steps=2)).num_steps == 0
 
 
+def test_a_mistyped_first_command_can_be_corrected(
+    tmp_path: Path, parrot: Path, problems: Path
+) -> None:
+    wrong = _config(tmp_path / "run", parrot, problems, num_steps=1, max_tokens=127)
+    with pytest.raises(InputError, match="don't fit the model's context"):
+        train(wrong)
+    assert train(replace(wrong, max_tokens=12)).num_steps == 1
+
+
+def test_other_weights_under_the_same_name_are_another_run(
+    tmp_path: Path, parrot: Path, problems: Path
+) -> None:
+    import shutil
+
+    base = tmp_path / "base"
+    shutil.copytree(parrot, base)
+    config = _config(tmp_path / "run", base, problems, num_steps=1)
+    train(config)
+    shutil.copytree(config.output / "checkpoint-000001", base, dirs_exist_ok=True)
+    with pytest.raises(InputError, match=r"(?s)What changed:\n  model_revision: files:"):
+        train(replace(config, num_steps=2))
+
+
 def test_an_interrupted_save_leaves_the_last_good_checkpoint(
     tmp_path: Path, parrot: Path, problems: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,8 +300,7 @@ def test_metrics_count_what_the_rollouts_say() -> None:
         return Rollout(problem=problem, row=row, text="", is_truncated=is_truncated, reward=reward)
 
     rollouts = [rollout(4, 1.0), rollout(8, 0.0), rollout(12, 0.0, True), rollout(16, 0.0)]
-    clock = trainer_module._Clock()
-    found = trainer_module._step_metrics(1, rollouts, UpdateMetrics(), clock, 2)
+    found = step_metrics(1, rollouts, UpdateMetrics(), Clock(), 2)
     assert (found.reward, found.tokens, found.truncated) == (0.25, 10.0, 0.25)
     assert (found.tokens_correct, found.tokens_incorrect) == (4.0, 12.0)
     assert found.uniform_groups == 0.5  # the second group: both wrong

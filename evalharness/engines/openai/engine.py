@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from evalharness.engines.base import (
@@ -26,10 +27,12 @@ from evalharness.engines.openai.requests import (
 )
 from evalharness.engines.openai.retries import RetryPolicy
 from evalharness.engines.openai.server import PATHS, Server, find_server
+from evalharness.engines.pulse import beat
 from evalharness.errors import EngineError
 from evalharness.records import Prompt, Sampling
 
 T = TypeVar("T")
+_BEAT_SECONDS = 0.5
 
 
 class OpenAIEngine:
@@ -199,16 +202,18 @@ class _Flight:
         self._new.append(request)
 
     async def wait(self) -> None:
-        """Return when something has landed."""
+        """Return when something has landed; waiting for a server is no hang."""
         for request in self._new:
             work = self._engine.answer(self._server, request, self._sampling)
             task = asyncio.create_task(work)
             self._tasks.add(task)
             task.add_done_callback(self._land)
         self._new.clear()
-        if not self._landed:
+        while not self._landed:
+            beat()
             self._news.clear()
-            await self._news.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), _BEAT_SECONDS)
 
     def landed(self) -> Iterator[Completion]:
         """What has come back since the last call."""

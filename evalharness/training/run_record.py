@@ -1,0 +1,84 @@
+"""training.json: what made a run, so that it goes on as itself or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from evalharness.errors import InputError
+from evalharness.training.config import RLConfig
+from evalharness.training.state import checkpoints
+
+RECORD = "training.json"
+
+
+def open_record(
+    config: RLConfig, fingerprint: str, template_sha256: str, revision: str
+) -> dict[str, Any]:
+    """Write the record of a new run, or compare it with the one that is there.
+
+    `fingerprint` is that of the training problems, `revision` that of the model it starts from. A
+    folder without a checkpoint is no run yet: its first command may have been mistyped.
+
+    Raises:
+        InputError: the folder holds another run, with what changed, or something else.
+    """
+    identity = plain(config.identity()) | {
+        "problems_fingerprint": fingerprint,
+        "template_sha256": template_sha256,
+        "model_revision": revision,
+    }
+    path = config.output / RECORD
+    if path.exists() and checkpoints(config.output):
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _refuse_another_run(config.output, record["identity"], identity)
+        return record
+    is_mine = path.exists()
+    if config.output.exists() and any(config.output.iterdir()) and not is_mine:
+        raise InputError(f"{config.output} isn't empty and holds no run: name another --out")
+    config.output.mkdir(parents=True, exist_ok=True)
+    record = {"method": "rl", "identity": identity} | _versions()
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return record
+
+
+def plain(settings: dict[str, Any]) -> dict[str, Any]:
+    """As JSON gives it back: tuples are lists."""
+    plain: dict[str, Any] = json.loads(json.dumps(settings))
+    return plain
+
+
+def _refuse_another_run(output: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    before, now = _flat(before), _flat(now)
+    changes = [
+        f"  {name}: {before.get(name)} -> {now.get(name)}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
+    if changes:
+        raise InputError(
+            f"{output} holds another run. What changed:\n" + "\n".join(changes) + "\nName another "
+            "--out, or repeat the first command to go on with that run."
+        )
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {name: value}
+    flat: dict[str, Any] = {}
+    for key, each in value.items():
+        flat |= _flat(each, f"{name}.{key}" if name else key)
+    return flat
+
+
+def _versions() -> dict[str, Any]:
+    import torch
+    import transformers
+
+    return {
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "num_threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
