@@ -1,6 +1,6 @@
 r"""Where the published graders look for an answer, which is stricter or looser than `extract`.
 
-Source: sail-sg/understand-r1-zero at dfca49d, its reward functions; QwenLM/Qwen2.5-Math at a45202b,
+Source: sail-sg/understand-r1-zero at dfca49d, its reward functions; QwenLM/Qwen2.5-Math at 005449c,
     evaluation/parser.py, extract_answer.
 """
 

@@ -4,7 +4,7 @@ Differs from the published code where that evaluates text (see `rules`), in that
 words are read (`three`, not `twenty-one`), and in that units are stripped for every benchmark: the
 published code leaves those of Minerva and CARP.
 
-Source: the behaviour of QwenLM/Qwen2.5-Math at a45202b, evaluation/grader.py and parser.py.
+Source: the behaviour of QwenLM/Qwen2.5-Math, evaluation/grader.py at 29a82a8, parser.py at 005449c.
 """
 
 from __future__ import annotations

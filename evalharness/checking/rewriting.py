@@ -4,7 +4,7 @@ Each step is one that changes some verdict; they are kept as they are described,
 because a published score depends on them. Nothing here evaluates text.
 
 Source: the behaviour of sail-sg/understand-r1-zero at dfca49d (math_grader), of prm800k's grader
-    that it builds on, and of QwenLM/Qwen2.5-Math at a45202b (evaluation/parser.py).
+    that it builds on, and of QwenLM/Qwen2.5-Math at 005449c (evaluation/parser.py).
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ have two verdicts: what they can't read is incorrect. Where the published code e
 sympy's parse_expr, our own reader reads it. That differs where a text is no expression for it: a
 relation, a list or a sentence is then never equal, and a call such as `re(x)` is never executed.
 
-Source: the behaviour of sail-sg/understand-r1-zero at dfca49d and of QwenLM/Qwen2.5-Math at
-    a45202b; written anew.
+Source: the behaviour of sail-sg/understand-r1-zero at dfca49d, and of QwenLM/Qwen2.5-Math,
+    evaluation/grader.py at 29a82a8 and parser.py at 005449c; written anew.
 """
 
 from __future__ import annotations

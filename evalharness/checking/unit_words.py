@@ -3,7 +3,7 @@
 They come from word problems of MathQA, hence the odd ones, and many are single letters: that is how
 `a+b` comes to equal `c+b`. A full stop stands for any character, as in the published patterns.
 
-Source: the behaviour of the graders of QwenLM/Qwen2.5-Math at a45202b (evaluation/parser.py) and of
+Source: the behaviour of the graders of QwenLM/Qwen2.5-Math at 005449c (evaluation/parser.py) and of
     sail-sg/understand-r1-zero at dfca49d, in the order in which they strip.
 """
 

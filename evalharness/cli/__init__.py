@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from evalharness import __version__
 from evalharness.cli.config import apply_config
 from evalharness.cli.reading import add_check, add_compare, add_report, add_show
-from evalharness.cli.running import add_merge, add_run, add_score, add_verify
+from evalharness.cli.running import add_merge, add_run, add_score, add_suite, add_verify
 from evalharness.cli.sources import add_benchmarks, add_fetch, add_import, add_templates
 from evalharness.cli.train import add_train
 from evalharness.errors import EvalHarnessError
@@ -23,11 +23,9 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = build_parser()
     try:
-        apply_config(parser, arguments)
-        options = parser.parse_args(arguments)
-        options.command_line = shlex.join(["evalharness", *arguments])
+        options = parse(arguments)
+        options.parse_arguments = parse
         status: int = options.function(options)
         sys.stdout.flush()
     except EvalHarnessError as error:
@@ -54,6 +52,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of one command, its configuration and its protocol applied.
+
+    Raises:
+        InputError: the configuration or the protocol is wrong.
+    """
+    parser = build_parser()
+    # Behind its -- a suite takes the flags of another command, which argparse wouldn't let through.
+    is_suite = list(arguments[:1]) == ["suite"] and "--" in arguments
+    place = list(arguments).index("--") if is_suite else len(arguments)
+    own = list(arguments[:place])
+    apply_config(parser, own)
+    options = parser.parse_args(own)
+    options.more = list(arguments[place + 1 :])
+    options.command_line = shlex.join(["evalharness", *arguments])
+    return options
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole grammar; no package beyond the standard library is imported."""
     parser = argparse.ArgumentParser(
@@ -66,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     group = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (
         add_run,
+        add_suite,
         add_check,
         add_score,
         add_merge,

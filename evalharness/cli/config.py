@@ -11,7 +11,10 @@ from evalharness.cli.flags import Names
 
 
 def apply_config(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
-    """Make the keys of `--config` the defaults of its command: the flag wins."""
+    """Make the keys of `--protocol` and `--config` the defaults of their command: the flag wins.
+
+    The configuration wins over the protocol, which it may name.
+    """
     words = list(arguments)
     while words and (choices := _subcommands(parser)).keys() & {words[0]}:
         parser = choices[words.pop(0)]
@@ -20,19 +23,36 @@ def apply_config(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> N
         for action in parser._actions
         if action.option_strings and action.dest not in ("help", "config")
     }
+    known = {action.dest for action in parser._actions if action.option_strings}
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--config", type=Path)
+    finder.add_argument("--protocol")
     found, _ = finder.parse_known_args(words)
-    has_config = any(
-        action.dest == "config" and action.option_strings for action in parser._actions
-    )
-    if found.config is None or not has_config:
-        return
-    from evalharness.definitions import Definition
+    config = None
+    if found.config is not None and "config" in known:
+        from evalharness.definitions import Definition
 
-    definition = Definition(found.config)
-    definition.check_keys(definition.table, actions)
-    for key, value in definition.table.items():
+        config = Definition(found.config)
+        config.check_keys(config.table, actions)
+    if "protocol" in known:
+        named = found.protocol or (config.table.get("protocol") if config else None)
+        if isinstance(named, str):
+            from evalharness.protocols import load_protocol
+
+            protocol = load_protocol(named)
+            protocol.definition.check_keys(protocol.flags, set(actions) - {"protocol"})
+            _set_defaults(parser, actions, protocol.definition, protocol.flags)
+    if config is not None:
+        _set_defaults(parser, actions, config, config.table)
+
+
+def _set_defaults(
+    parser: argparse.ArgumentParser,
+    actions: dict[str, argparse.Action],
+    definition: Any,
+    table: dict[str, Any],
+) -> None:
+    for key, value in table.items():
         action = actions[key]
         parser.set_defaults(**{action.dest: _config_value(definition, key, value, action)})
 

@@ -13,7 +13,7 @@ from evalharness.cli.flags import (
     add_golds,
     add_server,
 )
-from evalharness.commands import running
+from evalharness.commands import running, suites
 
 
 def add_run(group: Any) -> None:
@@ -70,6 +70,12 @@ def add_run(group: Any) -> None:
         help="prompts that fill the context: refuse to start, or record them as failed",
     )
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="any of these flags")
+    parser.add_argument(
+        "--protocol",
+        metavar="NAME",
+        help="a published evaluation: drgrpo-2025, qwen2.5-math or the path of a TOML; a flag wins "
+        "over it, and every deviation is told",
+    )
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     engine = parser.add_argument_group("engine options")
@@ -103,6 +109,29 @@ def add_run(group: Any) -> None:
     )
     engine.add_argument("--replay-from", type=Path, metavar="RUN", help="of the replay engine")
     add_server(parser)
+    parser.set_defaults(print_result=True)
+
+
+def add_suite(group: Any) -> None:
+    """The grammar of `suite`."""
+    parser = add_command(
+        group,
+        "suite",
+        suites.run_suite,
+        "run every checkpoint of a list, then print one table; flags of run behind --",
+        "evalharness suite reports/suites/drgrpo-tables.toml --out runs/tables -- --limit 10",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE.toml")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="of the run folders (default: runs/NAME)"
+    )
+    parser.add_argument(
+        "--only", action=Names, default=[], metavar="NAME", help="these checkpoints; repeatable"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the runs as commands, run nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
 
 
 def add_score(group: Any) -> None:

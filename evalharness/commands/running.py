@@ -17,6 +17,7 @@ from evalharness.errors import EvalHarnessError, InputError
 
 if TYPE_CHECKING:
     from evalharness.engines.base import EngineOptions
+    from evalharness.protocols import Protocol
 
 PAPER_MAX_TOKENS = 3000
 ALL_CHECKERS = "all"
@@ -29,6 +30,7 @@ def run_models(options: argparse.Namespace) -> int:
     """Draw, check, store and print the table."""
     from evalharness.pipeline import run
     from evalharness.plan import RunPlan, Shard, default_folder
+    from evalharness.protocols import load_protocol, record_protocol
     from evalharness.records import Sampling
     from evalharness.report.progress import RunProgress
     from evalharness.templates import load_template
@@ -57,6 +59,8 @@ def run_models(options: argparse.Namespace) -> int:
         command=options.command_line,
     )
     folder = options.out or default_folder(plan)
+    protocol = load_protocol(options.protocol) if options.protocol else None
+    deviations = protocol.flag_deviations(vars(options)) if protocol else []
     with RunProgress(quiet=options.quiet) as progress:
         progress.note(f"run folder: {folder}")
         for benchmark in plan.benchmarks:
@@ -64,13 +68,26 @@ def run_models(options: argparse.Namespace) -> int:
                 for line in audit_lines(benchmark):
                     progress.note(line)
         result = run(plan, folder, progress)
-    print_run(folder, result.verdicts, "json" if options.json else "terminal")
+    if protocol:
+        _tell_protocol(protocol, record_protocol(folder, protocol, deviations))
+    if options.print_result:
+        print_run(folder, result.verdicts, "json" if options.json else "terminal")
     if result.num_failed:
         raise EvalHarnessError(
             f"{result.num_failed} responses failed and count as wrong; the reasons are in "
             f"{folder}/responses.jsonl (error). The same command tries them again."
         )
     return 0
+
+
+def _tell_protocol(protocol: Protocol, deviations: list[str]) -> None:
+    """What was done by which protocol, and what otherwise; never hidden by --quiet."""
+    print(f"protocol {protocol.name}: {protocol.description}", file=sys.stderr)
+    for note in protocol.notes:
+        print(f"  {note}", file=sys.stderr)
+    print(f"  {len(deviations)} deviations{':' if deviations else ''}", file=sys.stderr)
+    for line in deviations:
+        print(f"  deviation: {line}", file=sys.stderr)
 
 
 def _apply_defaults(options: argparse.Namespace) -> None:
