@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from evalharness.errors import InputError, MissingExtraError
+from evalharness.errors import InputError
 
+METRICS = "metrics.jsonl"
 TRACKERS = ("wandb", "trackio", "tensorboard")
 
 
@@ -27,8 +28,7 @@ def open_tracker(name: str, *, folder: Path, config: Mapping[str, Any]) -> Track
     """A tracker for the run in `folder`; it gets the settings `config` where it keeps such.
 
     Raises:
-        InputError: no such tracker.
-        MissingExtraError: its package isn't installed.
+        InputError: no such tracker, or its package isn't installed.
     """
     if name not in TRACKERS:
         raise InputError(f'unknown tracker "{name}": choose from {", ".join(TRACKERS)}')
@@ -37,7 +37,10 @@ def open_tracker(name: str, *, folder: Path, config: Mapping[str, Any]) -> Track
             return _TensorBoard(folder)
         return _Online(name, folder, config)
     except ModuleNotFoundError as error:
-        raise MissingExtraError(f"--tracker {name}", name) from error
+        raise InputError(
+            f"--tracker {name}: the package {error.name} isn't installed: pip install {name}, or "
+            f"leave the tracker out; {METRICS} has the same numbers"
+        ) from error
 
 
 class _TensorBoard:
