@@ -14,11 +14,9 @@ from typing import TypeVar
 
 from evalharness.training.learner import UpdateMetrics
 from evalharness.training.rollout import Rollout
-from evalharness.training.trackers import Tracker
+from evalharness.training.trackers import METRICS, Tracker
 
 T = TypeVar("T")
-
-METRICS = "metrics.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

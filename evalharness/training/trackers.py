@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from evalharness.errors import InputError
 
+METRICS = "metrics.jsonl"
 TRACKERS = ("wandb", "trackio", "tensorboard")
 
 
@@ -36,7 +37,10 @@ def open_tracker(name: str, *, folder: Path, config: Mapping[str, Any]) -> Track
             return _TensorBoard(folder)
         return _Online(name, folder, config)
     except ModuleNotFoundError as error:
-        raise InputError(f"--tracker {name} needs its package: pip install {name}") from error
+        raise InputError(
+            f"--tracker {name}: the package {error.name} isn't installed: pip install {name}, or "
+            f"leave the tracker out; {METRICS} has the same numbers"
+        ) from error
 
 
 class _TensorBoard:

@@ -26,7 +26,6 @@ from evalharness.training.forward import TokenRow
 from evalharness.training.idle import IdleCheck
 from evalharness.training.learner import Learner
 from evalharness.training.metrics import (
-    METRICS,
     Clock,
     StepMetrics,
     cut_metrics,
@@ -47,7 +46,7 @@ from evalharness.training.rollout import (
 )
 from evalharness.training.run_record import open_record, plain
 from evalharness.training.state import checkpoints, load_state, save_checkpoint
-from evalharness.training.trackers import Tracker, open_tracker
+from evalharness.training.trackers import METRICS, Tracker, open_tracker
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -214,3 +214,21 @@ def test_a_gradient_that_is_no_number_is_refused_and_the_weights_stay() -> None:
         torch.equal(now, then) for now, then in zip(_weights(learner), before, strict=True)
     ]
     assert unchanged.count(False) == 1  # the row that the test broke
+
+
+def test_memory_that_runs_out_names_the_micro_batches_and_moves_no_weight(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    learner = _learner(algorithm("grpo"))
+    before = _weights(learner)
+
+    def exhausted(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(learner.policy.module.lm_head, "forward", exhausted)
+    with pytest.raises(
+        TrainingError,
+        match=r"step 2: out of memory with micro-batches of \d+ tokens: lower --micro-batch-tokens",
+    ):
+        learner.learn(ROLLOUTS, 2)
+    assert all(torch.equal(now, then) for now, then in zip(_weights(learner), before, strict=True))
