@@ -76,6 +76,19 @@ def test_a_suite_runs_every_checkpoint_and_prints_one_table(
     assert again.asked == []
 
 
+def test_two_checkpoints_of_one_step_are_no_series_and_still_one_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(Path("sums.jsonl"), json.dumps({"question": "What is 0+2?", "answer": "2"}) + "\n")
+    write(Path("two.toml"), SMALL.replace("step = 10", "step = 20"))
+    ScriptedEngine().use(monkeypatch)
+    assert main(["suite", "two.toml", "--out", "all"]) == 0
+    told = capsys.readouterr()
+    assert "two checkpoints have the same step: no series of them" in told.err
+    assert {"early", "late"} <= set(told.out.split())
+
+
 def test_a_checkpoint_that_fails_is_told_and_the_others_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,15 +6,17 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from evalharness.benchmarks.loading import Benchmark
+from evalharness.benchmarks.loading import Benchmark, load_rows
 from evalharness.benchmarks.overlap import (
     Overlap,
     find_duplicates,
     find_near,
     find_shared,
 )
+from evalharness.benchmarks.rows import problem_texts
 from evalharness.checking.audit import GoldProblem, audit_golds
 from evalharness.records import Problem
 
@@ -67,8 +69,26 @@ class DataReport:
         return lines
 
 
+class TrainingTexts(NamedTuple):
+    """Problems that a model was or will be trained on; their golds aren't read."""
+
+    name: str
+    problems: tuple[Problem, ...]
+
+
+def load_training(source: str, problem_column: str | None = None) -> TrainingTexts:
+    """The problems of a file, a benchmark or a hub data set, whatever their golds.
+
+    Raises:
+        InputError: unknown name, or a file that is wrong.
+        DataError: the data can't be had.
+    """
+    name = Path(source).stem or source
+    return TrainingTexts(name, problem_texts(name, load_rows(source), problem_column))
+
+
 def check_benchmarks(
-    benchmarks: Sequence[Benchmark], training: Benchmark | None = None
+    benchmarks: Sequence[Benchmark], training: TrainingTexts | None = None
 ) -> DataReport:
     """Everything that can be found without a model; about a millisecond a gold."""
     shared, near = [], []

@@ -41,6 +41,25 @@ def choose_columns(rows: Sequence[Row], problem: str | None, gold: str | None) -
     )
 
 
+def problem_texts(name: str, rows: Sequence[Row], column: str | None) -> tuple[Problem, ...]:
+    """The problems of rows whose golds nobody asks for: training data, which may lack some.
+
+    Raises:
+        InputError: no rows, no such column, or a row whose problem is no text.
+    """
+    if not rows:
+        raise InputError(f"{name}: no rows")
+    chosen = _choose(rows, column, PROBLEM_COLUMNS, "problem")
+    problems = []
+    for number, row in enumerate(rows):
+        text = row.cells.get(chosen)
+        if not isinstance(text, str) or not text.strip():
+            raise InputError(f'{row.place}: column "{chosen}": the problem is no text')
+        problem_id = f"{name}/{number}"
+        problems.append(Problem(benchmark=name, problem_id=problem_id, text=text, golds=()))
+    return tuple(problems)
+
+
 def _choose(rows: Sequence[Row], named: str | None, known: Sequence[str], kind: str) -> str:
     columns = list(dict.fromkeys(column for row in rows for column in row.cells))
     place = rows[0].place

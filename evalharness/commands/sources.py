@@ -87,7 +87,7 @@ def benchmarks(options: argparse.Namespace) -> int:
 def _check_benchmarks(options: argparse.Namespace) -> int:
     """What is wrong with the data; exit status 1 where something is."""
     from evalharness.benchmarks import definition_paths
-    from evalharness.benchmarks.checks import check_benchmarks
+    from evalharness.benchmarks.checks import check_benchmarks, load_training
     from evalharness.errors import DataError
 
     names = options.name[1:]
@@ -99,7 +99,9 @@ def _check_benchmarks(options: argparse.Namespace) -> int:
             if names:
                 raise
             left_out.append(f"{name} isn't here: {error}")
-    training = open_benchmark(options.training, options) if options.training else None
+    training = None
+    if options.training:
+        training = load_training(options.training, options.problem_column)
     report = check_benchmarks(benchmarks, training)
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)

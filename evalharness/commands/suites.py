@@ -50,7 +50,10 @@ def run_suite(options: argparse.Namespace) -> int:
     if done:
         folders = [root / run.folder for run in done]
         steps = {run.name: run.step for run in done if run.step is not None}
-        about = ReportOptions(steps=steps, with_details=bool(steps))
+        is_series = len(set(steps.values())) == len(steps) > 1
+        if len(steps) > 1 and not is_series:
+            print("two checkpoints have the same step: no series of them", file=sys.stderr)
+        about = ReportOptions(steps=steps, with_details=True) if is_series else ReportOptions()
         sys.stdout.write(render_runs(folders, "json" if options.json else "terminal", about))
         names = " ".join(map(str, folders))
         print(f"{suite.title}: evalharness report {names}", file=sys.stderr)

@@ -50,7 +50,8 @@ def test_benchmarks_check_names_what_is_wrong(
     tables = {
         "one": [("What is 1+1?", "2"), ("what is 1 + 1", "2"), (LONG.format(240), "60")],
         "two": [(LONG.format(240), "60"), ("Which?", "\\frac{")],
-        "mine": [("Which ?", "3")],
+        # A gold is nothing that training data need for this.
+        "mine": [("Which ?", "")],
     }
     for name, rows in tables.items():
         lines = [json.dumps({"problem": text, "gold": gold}) for text, gold in rows]
