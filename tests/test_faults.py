@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import resource
 import subprocess
@@ -19,6 +20,7 @@ from evalharness.plan import RunPlan
 from evalharness.records import Sampling
 from evalharness.store import DAMAGED, JSONL, read_responses, read_spec
 from evalharness.templates import load_template
+from tests.perf.faults import Case, finish, try_case
 from tests.scripted import ScriptedEngine, SilentProgress
 
 ROOT = Path(__file__).parent.parent
@@ -118,6 +120,21 @@ def test_a_prompt_that_kills_the_engine_costs_its_own_response_only(
         "a fresh one goes on"
         for left in (2, 1)
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_kills_at_random_moments_lose_and_repeat_nothing(
+    source: Path, tmp_path: Path, is_whole: bool
+) -> None:
+    arguments = ["--engine", "replay", "--replay-from", str(source), "--model", "m"]
+    arguments += ["--template", "no,r1", "--benchmark", str(source.parent / "sums.jsonl")]
+    case = Case(fault="killed", arguments=[*arguments, "--max-tokens", "64"], is_whole=is_whole)
+    whole = tmp_path / "whole"
+    seconds = finish(case.arguments, whole)
+    row = try_case(case, whole, seconds, tmp_path / "killed", kills=2, until=math.inf, seed=1)
+    assert (row.num_tried, row.num_survived) == (2, 2)
+    assert (row.num_lost, row.num_repeated, row.wrong) == (0, 0, [])
 
 
 def test_garbled_lines_are_named_kept_aside_and_drawn_again(source: Path, tmp_path: Path) -> None:

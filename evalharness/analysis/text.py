@@ -141,7 +141,6 @@ def reflection(
 
 
 _BOX = re.compile(r"\\(?:f?box|boxed)\s*\{")
-_TAG = re.compile(r"<answer>.*?</answer>", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,16 +182,18 @@ def format_rates(
     return Format(
         answered=sum(isinstance(each, str) for each in extractions) / count,
         boxed=sum(bool(_BOX.search(each)) for each in texts) / count,
-        tagged=sum(bool(_TAG.search(each)) for each in texts) / count,
+        tagged=sum(_end_of_tag(each) is not None for each in texts) / count,
         accuracy_strict=strict / count,
         accuracy_lenient=sum(map(bool, is_correct)) / count,
     )
 
 
+# One blank of any kind stands in one place only: two neighbours that both take blanks would make a
+# long run of them cost its square.
 _NEW_QUESTION = re.compile(
-    r"\n\s*(?:\#+\s*|\*\*)?"
-    r"(?:(?:new |next |another )?(?:question|problem|exercise|example)\s*\d*\s*[:.]"
-    r"|q\s*\d*\s*:|(?:human|user|instruction)\s*:|<\|im_start\|>\s*user)",
+    r"\n[^\S\n]*(?:\#+\s*|\*\*)?"
+    r"(?:(?:new |next |another )?(?:question|problem|exercise|example)\s*(?:\d+\s*)?[:.]"
+    r"|q\s*(?:\d+\s*)?:|(?:human|user|instruction)\s*:|<\|im_start\|>\s*user)",
     re.IGNORECASE,
 )
 
@@ -239,5 +240,7 @@ def _end_of_box(text: str) -> int | None:
 
 
 def _end_of_tag(text: str) -> int | None:
-    found = _TAG.search(text)
-    return found.end() if found else None
+    """After the first closed tag; None where there is none."""
+    start = text.find("<answer>")
+    end = text.find("</answer>", start) if start >= 0 else -1
+    return None if end < 0 else end + len("</answer>")

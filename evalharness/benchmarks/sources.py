@@ -199,7 +199,7 @@ def _read_jsonl(path: Path, name: str) -> list[Row]:
             place = f"{name}:{number}"
             try:
                 cells = json.loads(line)
-            except json.JSONDecodeError as error:
+            except (json.JSONDecodeError, RecursionError) as error:
                 raise InputError(f"{place}: not valid JSON: {error}") from error
             rows.append(_row(place, cells))
     return rows
@@ -218,7 +218,14 @@ def _read_json(path: Path, name: str) -> list[Row]:
 def _row(place: str, cells: object) -> Row:
     if not isinstance(cells, dict):
         raise InputError(f"{place}: a row must be an object with a problem and a gold")
-    return Row(place, cells)
+    return Row(place, {_storable(name): _storable(value) for name, value in cells.items()})
+
+
+def _storable(value: Any) -> Any:
+    """JSON can name half of a character, which no file can hold: it becomes a question mark."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    return [_storable(each) for each in value] if isinstance(value, list) else value
 
 
 def _read_csv(path: Path, name: str) -> list[Row]:

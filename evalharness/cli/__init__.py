@@ -29,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = options.function(options)
         sys.stdout.flush()
     except EvalHarnessError as error:
-        print(f"evalharness: {error}", file=sys.stderr)
+        from evalharness.report.terminal import visible  # a name in a file may drive a terminal
+
+        print(f"evalharness: {visible(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(

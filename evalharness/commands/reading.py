@@ -130,6 +130,7 @@ def compare(options: argparse.Namespace) -> int:
 def show(options: argparse.Namespace) -> int:
     """The problems of a run, or one of them with all that became of it."""
     from evalharness.report.show import problem_list, problem_record, render_problem
+    from evalharness.report.terminal import visible
 
     if options.problem_id is None:
         rows = problem_list(options.run, options.verdicts)
@@ -137,10 +138,11 @@ def show(options: argparse.Namespace) -> int:
             print_json(rows)
         else:
             for row in rows:
-                print_line(
+                line = (
                     f"{row['problem_id']:24} {row['num_correct']:>4}/{row['num_responses']:<4} "
                     f"{row['tokens_mean'] or 0:>8.0f} tokens  {row['problem']}"
                 )
+                print_line(visible(line))
         return 0
     record = problem_record(
         options.run, options.problem_id, options.verdicts, options.model, options.template

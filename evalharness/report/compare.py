@@ -18,7 +18,7 @@ from evalharness.report.answers import AnswersByCell, answers_by_cell
 from evalharness.report.compare_tables import comparison_tables
 from evalharness.report.runs import choose_verdicts, run_notes
 from evalharness.report.tables import as_markdown, short_names
-from evalharness.report.terminal import as_terminal
+from evalharness.report.terminal import as_terminal, visible
 from evalharness.store import read_problems, read_spec, responses_frame, verdicts_frame
 
 
@@ -106,7 +106,7 @@ def compare_runs(
 def render_comparison(compared: ComparedRuns, form: str) -> str:
     """The tables as `terminal` or `markdown`."""
     tables = comparison_tables(compared.rows, compared.titles, compared.notes)
-    return as_markdown(tables) if form == "markdown" else as_terminal(tables)
+    return visible(as_markdown(tables)) if form == "markdown" else as_terminal(tables)
 
 
 def _read_cells(folder: Path, verdicts: str | None, left_out: list[str]) -> AnswersByCell:

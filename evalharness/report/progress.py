@@ -8,6 +8,7 @@ import time
 from types import TracebackType
 
 from evalharness.records import Response, Verdict
+from evalharness.report.terminal import visible
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -106,13 +107,13 @@ class RunProgress:
             if now - self._last_line > 0.1 or self._began is None:
                 self._last_line = now
                 text = self._stage if self._began is None else f"{self._stage} · {self.line()}"
-                self._status.update(_plain(text))
+                self._status.update(_plain(visible(text)))
         elif now - self._last_line > _SECONDS_BETWEEN_LINES:
             self._last_line = now
             self._print(self.line())
 
     def _print(self, text: str) -> None:
-        self._console.print(text, markup=False)
+        self._console.print(visible(text), markup=False)
         if not self._status:
             sys.stderr.flush()
 

@@ -11,7 +11,7 @@ from evalharness.errors import InputError, MissingExtraError
 from evalharness.report.gather import Gathered, choose_verdicts, gather_runs, run_notes
 from evalharness.report.options import ReportOptions
 from evalharness.report.tables import Table, as_markdown, metrics_csv
-from evalharness.report.terminal import as_terminal
+from evalharness.report.terminal import as_terminal, visible
 from evalharness.store import write_atomically
 
 __all__ = [
@@ -45,15 +45,15 @@ def render_runs(folders: Sequence[Path], form: str, options: ReportOptions | Non
     if form == "json":
         return json.dumps(gathered.metrics, indent=1, ensure_ascii=False) + "\n"
     if form == "csv":
-        return metrics_csv(gathered.metrics)
+        return visible(metrics_csv(gathered.metrics))
     if form == "html":
         return _page(gathered, options)
     if form == "latex":
         from evalharness.report.latex import as_latex
 
-        return as_latex(_tables(gathered, options))
+        return visible(as_latex(_tables(gathered, options)))
     tables = _tables(gathered, options)
-    return as_markdown(tables) if form == "markdown" else as_terminal(tables)
+    return visible(as_markdown(tables)) if form == "markdown" else as_terminal(tables)
 
 
 def write_page(folder: Path, options: ReportOptions | None = None) -> Path:

@@ -25,7 +25,7 @@ def parse_line(line: bytes) -> Response | None:
     """The response of one line; None where the line is damaged."""
     try:
         response = Response(**json.loads(line))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
     texts = (response.model, response.template, response.problem_id, response.response)
     is_whole = all(isinstance(text, str) for text in texts)

@@ -73,9 +73,8 @@ class RunWriter:
     def write_json(self, name: str, value: Any) -> None:
         """One of the small files of the folder, replaced whole."""
         with disk_in_words(self.folder / name):
-            write_atomically(
-                self.folder / name, json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-            )
+            text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+            write_atomically(self.folder / name, clean(text) or "")
 
     def write_problems(self, problems: Iterable[Problem]) -> None:
         """What was asked and which answers count, so that the folder can be scored by itself."""

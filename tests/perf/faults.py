@@ -28,7 +28,6 @@ from pathlib import Path
 
 from evalharness.checking import CheckerPool
 from evalharness.store import read_responses, read_verdicts
-from tests.engines.served import Scripted, serve
 
 ROOT = Path(__file__).parents[2]
 SMALL = "--benchmark practice --template no --limit 20 --samples 2 --temperature 1".split()
@@ -257,6 +256,8 @@ def exhaust_workers(tries: int) -> Row:
 @contextmanager
 def cases(folder: Path, engines: list[str]) -> Iterator[list[tuple[Case, Path, float]]]:
     """The kinds of runs, each with an undisturbed run to compare with."""
+    from tests.engines.served import Scripted, serve
+
     with ExitStack() as stack:
         server = stack.enter_context(serve(Scripted()))
         served = [*LARGE, "--engine", "openai", "--base-url", server.url, "--model", "served"]
