@@ -35,6 +35,9 @@ _LONG_TABLE = 12
 _FONT_FACE = re.compile(r"@font-face\s*\{[^}]*\}")
 _PLACEHOLDER = re.compile(r"\{\{([a-z_]+)\}\}")
 
+_LONGEST_ON_ONE_LINE = 24
+"""Letters of a cell."""
+
 
 def html_report(
     gathered: Gathered,
@@ -214,7 +217,8 @@ def html_table(table: Table, *, has_title: bool = True) -> str:
                 below = f" <small>{escape(row[1])}</small>" if is_joined else ""
                 cells.append(f'<th scope="row">{shown}{below}</th>')
             elif number not in hidden:
-                cells.append(f"<td{_label(number, table)}>{shown}</td>")
+                words = ' class="words"' if _is_prose(text) else ""
+                cells.append(f"<td{_label(number, table) or words}>{shown}</td>")
         rows.append(f"<tr>{''.join(cells)}</tr>")
     caption = f"<caption>{escape(table.title)}</caption>" if has_title else ""
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in table.notes)
@@ -222,6 +226,11 @@ def html_table(table: Table, *, has_title: bool = True) -> str:
         f'<div class="scroll"><table>{caption}<thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>{notes}"
     )
+
+
+def _is_prose(text: str) -> bool:
+    """Words enough to be worth several lines; numbers and their intervals stay on one."""
+    return len(text) > _LONGEST_ON_ONE_LINE and "[" not in text
 
 
 def _two_lines(text: str) -> str:
