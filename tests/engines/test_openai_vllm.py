@@ -118,7 +118,7 @@ def answers(
             )
         )
     return {
-        done.key: replace(done, token_ids=None, token_limit=None)
+        done.key: replace(done, token_ids=None, end_id=None, token_limit=None)
         for done in engine.generate(requests, sampling)
     }
 
