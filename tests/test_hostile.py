@@ -40,11 +40,17 @@ def hostile_rows(canary: Path) -> list[dict[str, object]]:
     ]
 
 
+def largest_child() -> int:
+    """KiB of memory."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+
+
 @pytest.mark.slow
 def test_hostile_files_are_imported_checked_and_reported_without_harm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    largest_before = largest_child()
     canary = tmp_path / "canary"
     rows = hostile_rows(canary)
     Path("in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -80,8 +86,9 @@ def test_hostile_files_are_imported_checked_and_reported_without_harm(
     assert not canary.exists()
     assert {path.name for path in tmp_path.iterdir()} == {"in.jsonl", "page.html", "run"}
     assert not (tmp_path.parent / "outside").exists()
-    # Two GiB is what one worker may take; none came near it.
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 2 << 20
+    # Two GiB is what one worker may take; none came near it. The counter knows the largest child of
+    # the whole test run, so one that was larger before says nothing of these.
+    assert largest_child() <= max(largest_before, 2 << 20)
 
 
 def test_a_run_stores_and_checks_whatever_its_engine_says(
