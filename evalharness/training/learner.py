@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalharness.errors import TrainingError
@@ -69,7 +69,6 @@ class UpdateMetrics:
     """Rows that went through forward and backward."""
     num_tokens: int = 0
     """Completion tokens that went through forward and backward."""
-    more: dict[str, float] = field(default_factory=dict)
 
 
 class Learner:

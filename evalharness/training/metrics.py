@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from evalharness.store import write_atomically
 from evalharness.training.learner import UpdateMetrics
 from evalharness.training.rollout import Rollout
 from evalharness.training.trackers import METRICS, Tracker
@@ -133,4 +134,4 @@ def cut_metrics(path: Path, last_step: int) -> None:
                 kept.append(line)
         except (ValueError, KeyError):
             continue  # torn by the interruption: a step after the checkpoint
-    path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    write_atomically(path, "".join(f"{line}\n" for line in kept))

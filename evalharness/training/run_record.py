@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.errors import InputError
+from evalharness.plan import identity_changes
 from evalharness.training.config import RLConfig
 from evalharness.training.state import checkpoints
 
@@ -50,26 +51,12 @@ def plain(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_another_run(output: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    before, now = _flat(before), _flat(now)
-    changes = [
-        f"  {name}: {before.get(name)} -> {now.get(name)}"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
-    ]
+    changes = identity_changes(before, now)
     if changes:
         raise InputError(
             f"{output} holds another run. What changed:\n" + "\n".join(changes) + "\nName another "
             "--out, or repeat the first command to go on with that run."
         )
-
-
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {name: value}
-    flat: dict[str, Any] = {}
-    for key, each in value.items():
-        flat |= _flat(each, f"{name}.{key}" if name else key)
-    return flat
 
 
 def _versions() -> dict[str, Any]:

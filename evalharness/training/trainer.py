@@ -75,9 +75,8 @@ def train(
     bit, however often the run was interrupted.
 
     Raises:
-        InputError: the config, a problem or the model can't be used.
+        InputError: config, problems or model can't be used, or the folder holds another run.
         TrainingError: the run can't go on, with the step; its last checkpoint is intact.
-        StoreError: the folder holds another run.
     """
     tell = note or (lambda _: None)
     with ExitStack() as stack:
@@ -160,6 +159,8 @@ class _Trainer:
             self._idle.see(metrics)
         is_last = step == config.num_steps
         evaluates = bool(config.evaluate_every) and (step % config.evaluate_every == 0 or is_last)
+        # Before the checkpoint, from which on a run that goes on doesn't take this step again.
+        write_metrics(config.output, metrics, None if evaluates else self.tracker)
         if evaluates or is_last or step % config.save_every == 0:
             record = self.record | {"step": step}
             folder = save_checkpoint(
@@ -174,7 +175,8 @@ class _Trainer:
                 metrics = dataclasses.replace(
                     metrics, evaluation=evaluate_checkpoint(config, folder, step)
                 )
-        write_metrics(config.output, metrics, self.tracker)
+                cut_metrics(config.output / METRICS, step - 1)
+                write_metrics(config.output, metrics, self.tracker)
         return metrics
 
     def _rollouts(self, numbers: Sequence[int], step: int, clock: Clock) -> list[Rollout]:

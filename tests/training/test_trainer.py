@@ -171,6 +171,33 @@ def test_changed_settings_are_refused_with_what_changed(
     assert train(replace(config, num_steps=2)).num_steps == 0
 
 
+def test_a_run_that_is_killed_in_an_evaluation_keeps_the_step_s_metrics(
+    tmp_path: Path, parrot: Path, problems: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = _config(
+        tmp_path / "run",
+        parrot,
+        problems,
+        num_steps=3,
+        evaluate_every=2,
+        evaluate_on=(str(problems),),
+        allow_contamination=True,
+    )
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("evalharness.training.trainer.evaluate_checkpoint", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(config)
+    assert list(checkpoints(config.output)) == [2]
+    monkeypatch.undo()
+    train(config)
+    rows = _losses(config.output)
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert [row["evaluation"] is not None for row in rows] == [False, False, True]
+
+
 def test_a_mistyped_first_command_can_be_corrected(
     tmp_path: Path, parrot: Path, problems: Path
 ) -> None:
