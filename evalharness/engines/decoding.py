@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from evalharness.engines.attention import grouped_attention
+from evalharness.engines.cache import roomy_cache
 from evalharness.engines.pulse import beat
 from evalharness.records import Sampling
 
@@ -135,7 +137,6 @@ def _decode_batch(
     should_stop: StopCheck | None,
 ) -> Iterator[Finished]:
     import torch
-    from transformers import DynamicCache
 
     device = model.device
     live: list[_Live | None] = [_Live(row) for row in rows]
@@ -147,10 +148,10 @@ def _decode_batch(
         shared = [places[row.prompt_ids] for row in rows]
     input_ids_BT, mask_BT = _left_padded(prompts, device)
     positions_BT = (mask_BT.cumsum(dim=1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.config)
+    cache = roomy_cache(model.config)
     while True:
         beat()
-        with torch.inference_mode():
+        with torch.inference_mode(), grouped_attention(model):
             output = model(
                 input_ids=input_ids_BT,
                 attention_mask=mask_BT,
