@@ -1,9 +1,15 @@
-"""What the parent and its workers say to each other: one JSON line each way."""
+"""What the parent and its workers say to each other.
+
+A request is a line of JSON about a batch and then its texts, one after the other, as bytes: most of
+what is sent is text, and escaping it costs more than all the rest. A reply is one line of JSON a
+text, read with nothing but `json`: who wrote it has read what a model wrote.
+"""
 
 from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -53,32 +59,83 @@ class Found(NamedTuple):
 
 Request = Comparison | Submission
 
+_encode = json.JSONEncoder().encode
+_decode = json.JSONDecoder().decode
+
+
+def request_bytes(requests: Sequence[Request], limit_seconds: float) -> bytes:
+    """A batch for a worker; its own alarm rings when one of them takes longer than the limit."""
+    # Few batches have more than one policy or format: they are named by their number.
+    policies: dict[Policy, int] = {}
+    formats: dict[tuple[str, ...], int] = {}
+    asked: list[tuple[int, tuple[str, ...], int, int | None]] = []
+    texts = []
+    known: Policy | None = None
+    number = 0
+    for each in requests:
+        if each.policy is not known:
+            known = each.policy
+            number = policies.setdefault(known, len(policies))
+        if isinstance(each, Submission):
+            places = formats.setdefault(each.answer_format, len(formats))
+            text = each.response.encode("utf-8", "surrogatepass")
+            asked.append((len(text), each.golds, number, places))
+        else:
+            text = each.answer.encode("utf-8", "surrogatepass")
+            asked.append((len(text), each.golds, number, None))
+        texts.append(text)
+    header = {
+        "limit_seconds": limit_seconds,
+        "policies": [_changes(policy) for policy in policies],
+        "formats": list(formats),
+        "asked": asked,
+    }
+    return b"".join((_encode(header).encode("ascii"), b"\n", *texts))
+
+
+class Batch(NamedTuple):
+    """What a worker is asked at once."""
+
+    limit_seconds: float
+    """Of each request."""
+    requests: Iterator[Request]
+    """Each is read when it is asked for."""
+
+
+def read_batch(header: bytes, read: Callable[[int], bytes]) -> Batch:
+    """The batch that a header begins; `read` gives so many of the bytes that follow it."""
+    said = _decode(header.decode("ascii"))
+    policies = [_policy(_encode(changes)) for changes in said["policies"]]
+    formats = [tuple(places) for places in said["formats"]]
+
+    def requests() -> Iterator[Request]:
+        for num_bytes, golds, policy, places in said["asked"]:
+            text = read(num_bytes).decode("utf-8", "surrogatepass")
+            if places is None:
+                yield Comparison(tuple(golds), text, policies[policy])
+            else:
+                yield Submission(text, tuple(golds), formats[places], policies[policy])
+
+    return Batch(said["limit_seconds"], requests())
+
 
 @functools.lru_cache(maxsize=1024)
 def _changes(policy: Policy) -> dict[str, Any]:
     return policy.changes()
 
 
-def request_line(request: Request, limit_seconds: float) -> bytes:
-    """The request for a worker; its own alarm rings at the limit."""
-    message: dict[str, Any] = {"golds": request.golds, "policy": _changes(request.policy)}
-    if isinstance(request, Submission):
-        message |= {"response": request.response, "answer_format": request.answer_format}
-    else:
-        message["answer"] = request.answer
-    message["limit_seconds"] = limit_seconds
-    return json.dumps(message).encode("ascii") + b"\n"
+@functools.lru_cache(maxsize=1024)
+def _policy(changes: str) -> Policy:
+    return Policy.from_table(json.loads(changes))
 
 
-def reply_message(
-    strict: Extraction, lenient: Extraction, outcome: dict[str, Any] | None
-) -> dict[str, Any]:
-    """A worker's reply to a submission; the answers are named by their place in the response."""
-    return {
-        "strict": _place(strict),
-        "lenient": None if lenient is strict else _place(lenient),
-        "outcome": outcome,
-    }
+def reply_line(reply: Outcome | Found) -> str:
+    """A worker's reply; the answers of a submission are named by their place in the response."""
+    if isinstance(reply, Outcome):
+        return _encode(_listed(reply)) + "\n"
+    strict, lenient, outcome = reply
+    place = None if lenient is strict else _place(lenient)
+    return _encode((_place(strict), place, outcome and _listed(outcome))) + "\n"
 
 
 def reply_of(line: bytes, request: Request) -> Outcome | Found:
@@ -87,32 +144,45 @@ def reply_of(line: bytes, request: Request) -> Outcome | Found:
     Raises:
         ValueError: the line is no reply.
     """
-    reply = json.loads(line)
+    reply = _decode(line.decode("ascii"))
     try:
         if isinstance(request, Comparison):
             return _outcome(reply, request.golds)
-        strict = _extraction(reply["strict"], request.response)
-        lenient = reply["lenient"] and _extraction(reply["lenient"], request.response)
-        outcome = reply["outcome"] and _outcome(reply["outcome"], request.golds)
-    except (KeyError, TypeError) as error:
+        place, other, listed = reply
+        strict = _extraction(place, request.response)
+        lenient = strict if other is None else _extraction(other, request.response)
+        return Found(strict, lenient, listed and _outcome(listed, request.golds))
+    except TypeError as error:
         raise ValueError(f"no reply to {type(request).__name__}") from error
-    return Found(strict, lenient or strict, outcome)
 
 
-def _outcome(reply: dict[str, Any], golds: tuple[str, ...]) -> Outcome:
-    return Outcome(
-        status=reply["status"],
-        gold=reply["gold"] if reply["gold"] is not None else golds[0],
-        method=reply["method"],
-        reason=reply["reason"],
-        num_milliseconds=reply["num_milliseconds"],
-        gold_read=reply["gold_read"],
-        answer_read=reply["answer_read"],
+def _listed(outcome: Outcome) -> tuple[Any, ...]:
+    return (
+        outcome.status,
+        outcome.gold,
+        outcome.method,
+        outcome.reason,
+        outcome.num_milliseconds,
+        outcome.gold_read,
+        outcome.answer_read,
     )
 
 
-def _place(found: Extraction) -> list[Any]:
-    return [found.rule, found.start, found.end, found.note]
+def _outcome(listed: list[Any], golds: tuple[str, ...]) -> Outcome:
+    status, gold, method, reason, num_milliseconds, gold_read, answer_read = listed
+    return Outcome(
+        status=status,
+        gold=golds[0] if gold is None else gold,
+        method=method,
+        reason=reason,
+        num_milliseconds=num_milliseconds,
+        gold_read=gold_read,
+        answer_read=answer_read,
+    )
+
+
+def _place(found: Extraction) -> tuple[Any, ...]:
+    return (found.rule, found.start, found.end, found.note)
 
 
 def _extraction(place: list[Any], response: str) -> Extraction:

@@ -10,11 +10,11 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evalharness.checking.checkers import DEFAULT_CHECKER
-from evalharness.checking.messages import Found, Outcome, Request, reply_of, request_line
+from evalharness.checking.messages import Found, Outcome, Request, reply_of, request_bytes
 from evalharness.errors import EvalHarnessError
 from evalharness.paths import PACKAGE
 
@@ -100,20 +100,19 @@ class WorkerProcess:
                 "to see why"
             ) from error
 
-    def ask(self, requests: Iterable[Request], timeout_seconds: float) -> Iterator[Outcome | Found]:
+    def ask(self, requests: Sequence[Request], timeout_seconds: float) -> Iterator[Outcome | Found]:
         """Ask several things at once; the replies in order, each when it is there.
 
         Raises:
             TimedOutError: the next one took more than `timeout_seconds`; the rest wasn't begun.
             WorkerDiedError: it was killed or crashed.
         """
-        asked = list(requests)
         # Its own alarm is for the case that this process isn't there to kill it.
         alarm = _MOST_WAITING * timeout_seconds + 1
-        self._to_write = memoryview(b"".join(request_line(each, alarm) for each in asked))
-        if self._to_write:
+        self._to_write = memoryview(request_bytes(requests, alarm))
+        if requests:
             self._selector.register(self._stdin, selectors.EVENT_WRITE)
-        for request in asked:
+        for request in requests:
             line = self._receive(timeout_seconds)
             try:
                 yield reply_of(line, request)

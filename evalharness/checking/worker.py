@@ -1,32 +1,37 @@
-"""The checking process: `python -m evalharness.checking.worker`, JSON lines in and out.
+"""The checking process: `python -m evalharness.checking.worker`, batches in and JSON lines out.
 
 It is started by `workers.CheckerPool` as a plain subprocess, so it works from threads, notebooks,
-Ray tasks and programs without a `__main__` guard. First it writes `{"ready": true}`; then each line
-`{"golds": [...], "answer": "...", "policy": {}, "limit_seconds": 5.0}` gets one line in return, and
-so does one with a whole `response` and its `answer_format` (see `messages`). It ends when its input
-ends.
+Ray tasks and programs without a `__main__` guard. First it writes `{"ready": true}`; then each
+request of a batch (see `messages`) gets one line in return. It ends when its input ends.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
-import json
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import BinaryIO, TextIO
 
 from evalharness.checking.checkers import CHECKERS, Checker, open_checker
 from evalharness.checking.equivalence import Equivalence
-from evalharness.checking.messages import reply_message
+from evalharness.checking.judging import failure, outcome_of
+from evalharness.checking.messages import (
+    Comparison,
+    Found,
+    Outcome,
+    Request,
+    Submission,
+    read_batch,
+    reply_line,
+)
 from evalharness.checking.policy import Policy
 
 _WARM_UP = (("0.5", "\\frac{1}{2}"), ("2\\sqrt{2} x", "\\sqrt{8} x"), ("x^2+1", "x^2+y"))
 """A cheap pair, one that takes algebra, and one that runs through every stage without success."""
-_CHUNK = 1 << 18
 _MOST_HELD_SECONDS = 0.005
 
 
@@ -48,24 +53,26 @@ def main() -> None:
     protocol.write('{"ready": true}\n')
     protocol.flush()
     _discard_messages()
-    _serve(checker, protocol)
+    _serve(checker, sys.stdin.buffer, protocol)
 
 
-def _serve(checker: Checker, protocol: TextIO) -> None:
-    """Reply to each line.
+def _serve(checker: Checker, asked: BinaryIO, protocol: TextIO) -> None:
+    """Reply to each request.
 
     A reply of the bounded stages may wait for the next few: waking the parent costs as much as
     some of them. Before a comparison everything is sent, since it may be the last.
     """
-    rest, latest = b"", 0.0
-    while chunk := os.read(0, _CHUNK):
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            request = json.loads(line)
-            if "answer" in request or time.monotonic() > latest:
+    latest = 0.0
+    while header := asked.readline():
+        batch = read_batch(header, asked.read)
+        for request in batch.requests:
+            if isinstance(request, Comparison) or time.monotonic() > latest:
                 protocol.flush()
                 latest = time.monotonic() + _MOST_HELD_SECONDS
-            protocol.write(json.dumps(_answer(checker, request)) + "\n")
+            _set_alarm(batch.limit_seconds)
+            reply = _answer(checker, request)
+            _set_alarm(0)
+            protocol.write(reply_line(reply))
         protocol.flush()
 
 
@@ -114,36 +121,21 @@ def _set_alarm(seconds: float) -> None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
-@functools.lru_cache(maxsize=1024)
-def _policy(changes: str) -> Policy:
-    return Policy.from_table(json.loads(changes))
+def _answer(checker: Checker, request: Request) -> Outcome | Found:
+    """The reply to one request; it can't raise because of its content."""
+    if isinstance(request, Submission):
+        return _read(checker, request)
+    outcome = _judged(checker.judge, request.golds, request.answer, request.policy)
+    return outcome or failure("error", request.golds, "the checker said nothing")
 
 
-def _answer(checker: Checker, request: dict[str, Any]) -> dict[str, Any]:
-    """The reply to one request; it can't raise."""
-    _set_alarm(request["limit_seconds"])
-    policy = _policy(json.dumps(request["policy"]))
-    golds = tuple(request["golds"])
-    if "response" in request:
-        reply = _read(checker, request["response"], tuple(request["answer_format"]), golds, policy)
-    else:
-        reply = _judged(checker.judge, golds, request["answer"], policy) or {}
-    _set_alarm(0)
-    return reply
-
-
-def _read(
-    checker: Checker,
-    response: str,
-    answer_format: tuple[str, ...],
-    golds: tuple[str, ...],
-    policy: Policy,
-) -> dict[str, Any]:
+def _read(checker: Checker, asked: Submission) -> Found:
     """The answer in a response, with the outcome where the bounded stages decide."""
-    strict, lenient = checker.find(response, answer_format)
+    strict, lenient = checker.find(asked.response, asked.answer_format)
     if lenient.answer is None:
-        return reply_message(strict, lenient, None)
-    return reply_message(strict, lenient, _judged(checker.cheap, golds, lenient.answer, policy))
+        return Found(strict, lenient, None)
+    outcome = _judged(checker.cheap, asked.golds, lenient.answer, asked.policy)
+    return Found(strict, lenient, outcome)
 
 
 def _judged(
@@ -151,7 +143,7 @@ def _judged(
     golds: tuple[str, ...],
     answer: str,
     policy: Policy,
-) -> dict[str, Any] | None:
+) -> Outcome | None:
     """What a stage of the checker says; None where it leaves the pair undecided."""
     start = time.perf_counter()
     try:
@@ -159,17 +151,7 @@ def _judged(
     except Exception as error:  # noqa: BLE001 - one answer's failure becomes its status
         reason = f"the comparison failed: {type(error).__name__}: {str(error)[:300]}"
         result = Equivalence(status="error", method=None, reason=reason, gold=None)
-    if result is None:
-        return None
-    return {
-        "status": result.status,
-        "method": result.method,
-        "reason": result.reason,
-        "gold": result.gold,
-        "gold_read": result.gold_read,
-        "answer_read": result.answer_read,
-        "num_milliseconds": 1000 * (time.perf_counter() - start),
-    }
+    return None if result is None else outcome_of(result, time.perf_counter() - start)
 
 
 if __name__ == "__main__":

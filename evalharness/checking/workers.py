@@ -128,16 +128,19 @@ class CheckerPool:
             CheckerError: the pool is closed. The future raises it where no worker can start.
         """
         check_answer_format(answer_format)
-        self._check_open()
         future: Future[Judgement] = Future()
-        if not golds or (self._num_submitted < _FIRST_HERE and len(response) <= _LONGEST_READ_HERE):
-            self._num_submitted += 1
-            readings = Readings(*self._checker.find(response, answer_format), policy)
-            self._judge(readings, golds, future)
+        is_early = self._num_submitted < _FIRST_HERE and len(response) <= _LONGEST_READ_HERE
+        if golds and not is_early:
+            request = Submission(response, golds, answer_format, policy)
+            with self._changed:
+                self._refuse_if_closed()
+                self._queue_up(_Task(request=request, future=future))
             return future
-        request = Submission(response, golds, answer_format, policy)
         with self._changed:
-            self._queue_up(_Task(request=request, future=future))
+            self._refuse_if_closed()
+            self._num_submitted += 1
+        readings = Readings(*self._checker.find(response, answer_format), policy)
+        self._judge(readings, golds, future)
         return future
 
     def _judge(self, found: Readings, golds: tuple[str, ...], future: Future[Judgement]) -> None:
@@ -155,7 +158,8 @@ class CheckerPool:
         Raises:
             CheckerError: the pool is closed. The future raises it where no worker can start.
         """
-        self._check_open()
+        with self._changed:
+            self._refuse_if_closed()
         return self._compare(Comparison(golds, answer, policy))
 
     def _compare(self, key: Comparison) -> Future[Outcome]:
@@ -234,10 +238,9 @@ class CheckerPool:
         is_early = len(self._outcomes) < _FIRST_HERE
         return self.compare_here(*key) if is_plain or is_early else None
 
-    def _check_open(self) -> None:
-        with self._changed:
-            if self._is_closed:
-                raise CheckerError("the checker pool is closed: open a new one")
+    def _refuse_if_closed(self) -> None:
+        if self._is_closed:
+            raise CheckerError("the checker pool is closed: open a new one")
 
     def _known(self, key: Comparison) -> Future[Outcome] | None:
         with self._changed:

@@ -23,6 +23,8 @@ from evalharness.checking import (
     checker_version,
     workers,
 )
+from evalharness.checking.messages import Comparison, request_bytes
+from evalharness.checking.policy import Policy
 from evalharness.checking.process import TimedOutError, WorkerDiedError, WorkerProcess
 from evalharness.errors import InputError
 from evalharness.records import Judgement
@@ -439,8 +441,8 @@ def test_a_worker_without_a_parent_to_kill_it_ends_by_its_own_alarm() -> None:
     worker = WorkerProcess(memory_limit_bytes=1 << 30)
     try:
         worker.wait_until_ready()
-        request = {"golds": ["25"], "answer": LONG_SUM, "policy": {}, "limit_seconds": 0.5}
-        os.write(worker._stdin.fileno(), json.dumps(request).encode() + b"\n")
+        request = Comparison(("25",), LONG_SUM, Policy())
+        os.write(worker._stdin.fileno(), request_bytes([request], 0.5))
         with pytest.raises(WorkerDiedError, match=f"killed by signal {signal.SIGALRM.value}"):
             worker._receive(60)
     finally:
@@ -461,19 +463,18 @@ def test_what_a_library_prints_does_not_reach_the_protocol() -> None:
         "w.open_checker = noisy\n"
         "w.main()\n"
     )
-    request = {"golds": ["25"], "answer": "5^2", "policy": {}, "limit_seconds": 60}
+    request = Comparison(("25",), "5^2", Policy())
     root = str(Path(evalharness.__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-c", code, "--memory-limit-bytes", str(1 << 30)],
-        input=json.dumps(request) + "\n",
+        input=request_bytes([request], 60),
         env={**os.environ, "PYTHONPATH": root},
         capture_output=True,
-        text=True,
         check=True,
     )
     ready, answer = map(json.loads, done.stdout.splitlines())
     assert ready == {"ready": True}
-    assert answer["status"] == "correct"
+    assert answer[0] == "correct"
 
 
 def test_an_unclosed_pool_does_not_hold_the_interpreter() -> None:

@@ -1,0 +1,71 @@
+"""Requests and replies come out at the other end as they went in."""
+
+import io
+
+import pytest
+
+from evalharness.checking import Policy
+from evalharness.checking.extract import extract
+from evalharness.checking.messages import (
+    Comparison,
+    Found,
+    Outcome,
+    Request,
+    Submission,
+    read_batch,
+    reply_line,
+    reply_of,
+    request_bytes,
+)
+
+LOOSE = Policy(units="compare")
+BATCH: list[Request] = [
+    Submission("so \\boxed{25}\nand", ("25", "\u221a625"), ("box",), Policy()),
+    Submission("caf\u00e9 \ud800 \x00", ("1",), ("box", "last"), LOOSE),
+    Comparison(("25",), "5^2\n", LOOSE),
+    Submission("", (), ("box",), Policy()),
+    Comparison(("7",), "\u4e03", Policy()),
+]
+OUTCOME = Outcome(
+    status="correct",
+    gold="25",
+    method="number",
+    reason="equal \u2028 numbers\n",
+    num_milliseconds=0.25,
+    gold_read="25",
+)
+
+
+def test_a_batch_is_read_as_it_was_asked() -> None:
+    file = io.BytesIO(request_bytes(BATCH, 11.0) + request_bytes(BATCH[:1], 2.0))
+    batch = read_batch(file.readline(), file.read)
+    assert batch.limit_seconds == 11.0
+    assert list(batch.requests) == BATCH
+    batch = read_batch(file.readline(), file.read)
+    assert batch.limit_seconds == 2.0
+    assert list(batch.requests) == BATCH[:1]
+    assert file.read() == b""
+
+
+@pytest.mark.parametrize("outcome", [OUTCOME, None])
+def test_a_reply_to_a_submission_is_one_line(outcome: Outcome | None) -> None:
+    response = "caf\u00e9 <think>\\boxed{25}"
+    strict, lenient = extract("nothing", ("box",)), extract(response, ("box",))
+    request = Submission(response, ("25",), ("box",), Policy())
+    for found in (Found(strict, lenient, outcome), Found(lenient, lenient, outcome)):
+        line = reply_line(found)
+        assert line.index("\n") == len(line) - 1
+        assert reply_of(line.encode("ascii"), request) == found
+
+
+def test_a_reply_to_a_comparison_keeps_its_outcome() -> None:
+    assert reply_of(reply_line(OUTCOME).encode("ascii"), BATCH[2]) == OUTCOME
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"nonsense", b"{}", b"[]", b"null", b"[1, 2]", b"\xff", b'[["box"], null, null]']
+)
+@pytest.mark.parametrize("request_", [BATCH[0], BATCH[2]])
+def test_another_line_is_no_reply(line: bytes, request_: Request) -> None:
+    with pytest.raises(ValueError, match=r".*"):
+        reply_of(line, request_)
