@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,27 +12,27 @@ from evalharness.training.config import RLConfig
 from evalharness.training.forward import (
     TokenBatch,
     TokenRow,
-    hidden_states,
     make_token_batch,
     micro_batches,
     precision,
     score_tokens,
 )
+from evalharness.training.networks import (
+    Network,
+    clip_gradient,
+    critic_values,
+    frozen_copy,
+    make_critic,
+    over_all_rows,
+    refuse_nonfinite,
+    trained,
+)
+from evalharness.training.process_reward import ProcessRewardModel
 from evalharness.training.rollout import Rollout
 from evalharness.training.signals import Evidence, step_advantages
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-
-
-@dataclass(slots=True, kw_only=True)
-class Network:
-    """One trained network with its optimizer."""
-
-    module: Any
-    optimizer: torch.optim.Optimizer
-    learning_rate: float
 
 
 class Signals(NamedTuple):
@@ -78,15 +77,15 @@ class Learner:
         algorithm = config.algorithm
         self.config = config
         self.dtype = dtype
-        self.policy = _network(policy, config.learning_rate, config)
-        self.reference = _frozen(policy) if algorithm.uses_reference else None
+        self.policy = trained(policy, config.learning_rate, config)
+        self.reference = frozen_copy(policy) if algorithm.uses_reference else None
         self.critic = (
-            _network(_make_critic(policy), config.critic_learning_rate, config)
+            trained(make_critic(policy), config.critic_learning_rate, config)
             if algorithm.uses_critic
             else None
         )
         self.prm = (
-            _network(copy.deepcopy(policy), algorithm.process_reward.learning_rate, config)
+            ProcessRewardModel(policy, algorithm.process_reward, config, dtype)
             if algorithm.process_reward is not None
             else None
         )
@@ -98,7 +97,7 @@ class Learner:
 
     def networks(self) -> dict[str, Network]:
         """Every network that is trained, by name."""
-        named = {"policy": self.policy, "critic": self.critic, "prm": self.prm}
+        named = {"policy": self.policy, "critic": self.critic, "prm": self.prm and self.prm.network}
         return {name: network for name, network in named.items() if network is not None}
 
     def learn(self, rollouts: Sequence[Rollout], step: int) -> UpdateMetrics:
@@ -154,12 +153,10 @@ class Learner:
             self._all_logprobs(self.reference, rows) if self.reference is not None else None
         )
         token_rewards_BT = None
-        if algorithm.process_reward is not None and reference_BT is not None:
-            if algorithm.process_reward.updates_before_rewards:
-                self._train_prm(rows, rewards_B, reference_BT, metrics, step)
-            token_rewards_BT = self._implicit_rewards(rows, reference_BT, mask_BT)
-            if not algorithm.process_reward.updates_before_rewards:
-                self._train_prm(rows, rewards_B, reference_BT, metrics, step)
+        if self.prm is not None and reference_BT is not None:
+            token_rewards_BT, metrics.prm_loss = self.prm.rewards(
+                rows, rewards_B, reference_BT, mask_BT, step
+            )
         if algorithm.kl_in_reward and old_BT is not None and reference_BT is not None:
             kl_BT = algorithms.kl_estimate(old_BT, reference_BT, algorithm.kl_estimator)
             penalty_BT = (algorithm.kl_coefficient * kl_BT).masked_fill(~mask_BT, 0.0)
@@ -262,7 +259,7 @@ class Learner:
         cut = _Cut(part, batch.mask_BT.shape[1], self.device)
         num_tokens = signals.mask_BT[places.start : places.stop].sum().item()
         with precision(self.device.type, self.dtype):
-            values_BT = _values(self.critic.module, batch)
+            values_BT = critic_values(self.critic.module, batch)
         loss_BT = algorithms.value_loss(
             values_BT,
             cut.always(signals.old_values_BT),
@@ -273,75 +270,26 @@ class Learner:
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.item())
 
-    def _train_prm(
-        self,
-        rows: list[TokenRow],
-        outcomes_B: Tensor,
-        reference_BT: Tensor,
-        metrics: UpdateMetrics,
-        step: int,
-    ) -> None:
-        """One online step of the implicit process reward model, before its rewards are used."""
-        settings = self.config.algorithm.process_reward
-        if self.prm is None or settings is None:
-            return
-        self.prm.optimizer.zero_grad(set_to_none=True)
-        total = 0.0
-        for part in micro_batches(rows, max_tokens=self.config.micro_batch_tokens):
-            batch = make_token_batch([rows[place] for place in part], self.device)
-            cut = _Cut(part, batch.mask_BT.shape[1], self.device)
-            with precision(self.device.type, self.dtype):
-                scores = score_tokens(self.prm.module, batch)
-            loss = algorithms.prm_loss(
-                scores.logprobs_BT,
-                cut.always(reference_BT),
-                batch.mask_BT,
-                outcomes_B[part].to(self.device),
-                beta=settings.beta,
-            ) * (len(part) / len(rows))
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += float(loss.item())
-        norm = _clip(self.prm, settings.max_grad_norm)
-        _refuse_nonfinite(norm, "the process reward model's gradient", step)
-        self.prm.optimizer.step()
-        metrics.prm_loss = total
-
-    def _implicit_rewards(
-        self, rows: list[TokenRow], reference_BT: Tensor, mask_BT: Tensor
-    ) -> Tensor:
-        settings = self.config.algorithm.process_reward
-        if self.prm is None or settings is None:
-            raise TrainingError("implicit rewards need a process reward model")
-        prm_BT = self._all_logprobs(self.prm.module, rows, temperature=1.0)
-        return algorithms.implicit_token_rewards(prm_BT, reference_BT, mask_BT, beta=settings.beta)
-
-    def _all_logprobs(
-        self, module: Any, rows: list[TokenRow], temperature: float | None = None
-    ) -> Tensor:
+    def _all_logprobs(self, module: Any, rows: list[TokenRow]) -> Tensor:
         """Of all rows as [B, T] on the CPU, without gradient."""
-        chosen = self.config.temperature if temperature is None else temperature
 
         def logprobs(batch: TokenBatch) -> Tensor:
-            return score_tokens(module, batch, temperature=chosen).logprobs_BT
+            return score_tokens(module, batch, temperature=self.config.temperature).logprobs_BT
 
         return self._over_all(rows, logprobs)
 
     def _all_values(self, rows: list[TokenRow]) -> Tensor:
         module = self.critic.module if self.critic is not None else None
-        return self._over_all(rows, lambda batch: _values(module, batch))
+        return self._over_all(rows, lambda batch: critic_values(module, batch))
 
-    def _over_all(self, rows: list[TokenRow], compute: Any) -> Tensor:
-        import torch
-
-        longest = max(len(row.completion_ids) for row in rows)
-        all_BT = torch.zeros((len(rows), longest))
-        with torch.no_grad():
-            for part in micro_batches(rows, max_tokens=self.config.micro_batch_tokens):
-                batch = make_token_batch([rows[place] for place in part], self.device)
-                with precision(self.device.type, self.dtype):
-                    values_BT = compute(batch)
-                all_BT[part, : values_BT.shape[1]] = values_BT.float().cpu()
-        return all_BT
+    def _over_all(self, rows: list[TokenRow], compute: Callable[[TokenBatch], Tensor]) -> Tensor:
+        return over_all_rows(
+            rows,
+            compute,
+            max_tokens=self.config.micro_batch_tokens,
+            device=self.device,
+            dtype=self.dtype,
+        )
 
     def _unfiltered(self, places: range, signals: Signals) -> list[int]:
         threshold = self.config.filter_threshold
@@ -361,9 +309,9 @@ class Learner:
 
     def _step_optimizers(self, step: int, metrics: UpdateMetrics) -> None:
         """Clip and step; nothing moves unless all gradients are finite."""
-        norms = [_clip(network, self.config.max_grad_norm) for network in self._updated()]
+        norms = [clip_gradient(network, self.config.max_grad_norm) for network in self._updated()]
         for norm in norms:
-            _refuse_nonfinite(norm, "the gradient", step)
+            refuse_nonfinite(norm, "the gradient", step)
         metrics.grad_norm = max(metrics.grad_norm, norms[0])
         warmup = self.config.warmup_steps
         factor = min(1.0, step / warmup) if warmup else 1.0
@@ -397,57 +345,8 @@ class _Cut:
         return values_BT[self._part, : self._width].to(self._device)
 
 
-def _network(module: Any, learning_rate: float | None, config: RLConfig) -> Network:
-    import torch
-
-    rate = config.learning_rate if learning_rate is None else learning_rate
-    optimizer = torch.optim.AdamW(
-        module.parameters(), lr=rate, weight_decay=config.weight_decay, fused=True
-    )
-    return Network(module=module, optimizer=optimizer, learning_rate=rate)
-
-
-def _frozen(policy: Any) -> Any:
-    return copy.deepcopy(policy).requires_grad_(False).eval()
-
-
-def _make_critic(policy: Any) -> Any:
-    """A copy of the policy's trunk with a linear head that starts at 0."""
-    import torch
-
-    critic = torch.nn.Module()
-    critic.model = copy.deepcopy(policy.model)
-    critic.head = torch.nn.Linear(
-        policy.config.get_text_config().hidden_size, 1, device=policy.device
-    )
-    torch.nn.init.zeros_(critic.head.weight)
-    torch.nn.init.zeros_(critic.head.bias)
-    return critic
-
-
-def _values(critic: Any, batch: TokenBatch) -> Tensor:
-    values_N: Tensor = critic.head(hidden_states(critic, batch))[:, 0].float()
-    return batch.spread(values_N)
-
-
 def _mask(rows: Sequence[TokenRow]) -> Tensor:
     import torch
 
     lengths_B = torch.tensor([len(row.completion_ids) for row in rows])
     return torch.arange(int(lengths_B.max()))[None, :] < lengths_B[:, None]
-
-
-def _clip(network: Network, most: float) -> float:
-    import torch
-
-    return float(torch.nn.utils.clip_grad_norm_(network.module.parameters(), most))
-
-
-def _refuse_nonfinite(norm: float, what: str, step: int) -> None:
-    import math
-
-    if not math.isfinite(norm):
-        raise TrainingError(
-            f"step {step}: {what} is {norm}: lower the learning rate, or compute in float32 "
-            "(--dtype float32). The last checkpoint is from before this step"
-        )

@@ -109,7 +109,7 @@ def test_it_works_in_ray_tasks() -> None:
     code = (
         "import ray\n"
         "from evalharness import check\n"
-        "ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)\n"
+        "ray.init(address='local', num_cpus=1, include_dashboard=False, log_to_driver=False)\n"
         "judge = ray.remote(lambda n: check('16', r'\\boxed{\\sqrt{%d}}' % n).status)\n"
         "print(ray.get([judge.remote(n) for n in (255, 256)]))\n"
     )

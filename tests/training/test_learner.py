@@ -189,7 +189,7 @@ def test_critic_learns_the_return() -> None:
 def test_process_reward_model_learns_the_outcome() -> None:
     learner = _learner(algorithm("prime"))
     assert learner.prm is not None
-    for group in learner.prm.optimizer.param_groups:
+    for group in learner.prm.network.optimizer.param_groups:
         group["lr"] = 0.02
     losses = [learner.learn(ROLLOUTS, step).prm_loss for step in range(1, 40)]
     # It starts as the reference: the sum of log ratios is 0, so every outcome costs ln 2.
