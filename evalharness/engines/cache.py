@@ -36,11 +36,11 @@ def _roomy_layer() -> type:
     import torch
     from transformers.cache_utils import DynamicLayer
 
-    class RoomyLayer(DynamicLayer):  # type: ignore[misc]
+    class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         """`keys` and `values` are the filled part of buffers [B, heads, room, size]."""
 
         def __init__(self) -> None:
-            super().__init__()
+            super().__init__()  # type: ignore[no-untyped-call]
             self._buffers: tuple[Tensor, Tensor] | None = None
 
         def update(
@@ -68,7 +68,7 @@ def _roomy_layer() -> type:
             grown = []
             for new, old in ((key_states, self.keys), (value_states, self.values)):
                 buffer = new.new_empty((*new.shape[:-2], room, new.shape[-1]))
-                if filled:
+                if old is not None and filled:
                     buffer[..., :filled, :] = old
                 grown.append(buffer)
             self._buffers = (grown[0], grown[1])

@@ -97,7 +97,8 @@ class Learner:
 
     def networks(self) -> dict[str, Network]:
         """Every network that is trained, by name."""
-        named = {"policy": self.policy, "critic": self.critic, "prm": self.prm and self.prm.network}
+        prm = self.prm.network if self.prm is not None else None
+        named = {"policy": self.policy, "critic": self.critic, "prm": prm}
         return {name: network for name, network in named.items() if network is not None}
 
     def learn(self, rollouts: Sequence[Rollout], step: int) -> UpdateMetrics:
