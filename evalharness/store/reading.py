@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalharness.errors import StoreError
 from evalharness.records import Problem, Response, ResponseKey, Verdict
-from evalharness.store.files import JSONL, PARQUET, PROBLEMS, PROMPTS, SPEC, size_of
+from evalharness.store.files import JSONL, PARQUET, PROBLEMS, PROMPTS, SPEC, VERDICTS, size_of
 from evalharness.store.rows import COVERED, VERSIONS, as_row, parse_line, response_schema
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _is_compact(folder: Path) -> bool:
 
 def verdict_names(folder: Path) -> list[str]:
     """The stems of `verdicts/*.parquet`, the newest last."""
-    paths = (folder / "verdicts").glob("*.parquet")
+    paths = (folder / VERDICTS).glob("*.parquet")
     return [path.stem for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns)]
 
 
@@ -136,7 +136,7 @@ def verdict_versions(folder: Path, name: str) -> dict[str, str]:
     """The versions of what made a verdict table; empty where it doesn't say."""
     import pyarrow.parquet as pq
 
-    metadata = pq.read_schema(folder / "verdicts" / f"{name}.parquet").metadata or {}
+    metadata = pq.read_schema(folder / VERDICTS / f"{name}.parquet").metadata or {}
     versions: dict[str, str] = json.loads(metadata.get(VERSIONS, b"{}"))
     return versions
 
@@ -146,7 +146,7 @@ def verdicts_frame(folder: Path, name: str, columns: list[str] | None = None) ->
     import pandas as pd
     import pyarrow.parquet as pq
 
-    path = folder / "verdicts" / f"{name}.parquet"
+    path = folder / VERDICTS / f"{name}.parquet"
     if columns is None:
         return pd.read_parquet(path)
     known = set(pq.read_schema(path).names)
@@ -158,7 +158,7 @@ def read_verdicts(folder: Path, name: str) -> Iterator[Verdict]:
     """One checker's verdicts, a record each; columns that a table is too old for are empty."""
     import pyarrow.parquet as pq
 
-    for row in pq.read_table(folder / "verdicts" / f"{name}.parquet").to_pylist():
+    for row in pq.read_table(folder / VERDICTS / f"{name}.parquet").to_pylist():
         yield Verdict(**row)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from evalharness.errors import StoreError
 from evalharness.records import Problem, Response, ResponseKey, Verdict
 from evalharness.store.files import (
     DAMAGED,
@@ -18,9 +19,11 @@ from evalharness.store.files import (
     PARQUET,
     PROBLEMS,
     PROMPTS,
+    VERDICTS,
     disk_in_words,
     rename_for_good,
     size_of,
+    sweep_temporaries,
     sync,
     temporary_beside,
     write_atomically,
@@ -51,6 +54,13 @@ class RunWriter:
         self.folder = folder
         self._lock = FolderLock(folder)
         self._file: IO[bytes] | None = None
+        try:
+            with disk_in_words(folder):
+                sweep_temporaries(folder)
+                sweep_temporaries(folder / VERDICTS)
+        except StoreError:
+            self._lock.release()
+            raise
 
     def __enter__(self) -> RunWriter:
         return self
@@ -200,7 +210,7 @@ class RunWriter:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        path = self.folder / "verdicts" / f"{name}.parquet"
+        path = self.folder / VERDICTS / f"{name}.parquet"
         rows = sorted(
             ({field: getattr(verdict, field) for field in VERDICT_FIELDS} for verdict in verdicts),
             key=lambda row: [row[field] for field in KEY],
