@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,18 @@ from evalharness.engines.base import Completion, Request
 from evalharness.errors import InputError, StoreError
 from evalharness.merging import merge_shards
 from evalharness.plan import Shard, response_keys
-from evalharness.store import JSONL, read_responses, read_spec, verdict_names, verdicts_frame
+from evalharness.plan import sorted_places as dealt_places
+from evalharness.records import Problem, ResponseKey
+from evalharness.store import (
+    JSONL,
+    PARQUET,
+    RunWriter,
+    read_responses,
+    read_spec,
+    sorted_places,
+    verdict_names,
+    verdicts_frame,
+)
 from tests.scripted import ScriptedEngine, answer_two
 
 KEY = ["model", "template", "problem_id", "sample_index"]
@@ -43,6 +56,15 @@ def test_shards_share_out_every_key_once_and_evenly(
     ]
     assert sorted(key for part in parts for key in part) == sorted(whole)
     assert len(set(whole)) == num_models * num_templates * num_problems * num_samples
+    # The same keys where they come sorted, one after the other.
+    problems = [Problem(benchmark="p", problem_id=name, text="", golds=()) for name in what[2]]
+    for number, part in enumerate(parts):
+        shard = Shard(number=number, num_shards=num_shards)
+        places = list(dealt_places(what[0], what[1], problems, num_samples, shard))
+        assert places == sorted(places)
+        assert sorted(ResponseKey(*place[2:4], place[1], place[4]) for place in places) == sorted(
+            part
+        )
     sizes = [len(part) for part in parts]
     assert max(sizes) - min(sizes) <= 1
 
@@ -147,6 +169,38 @@ def test_an_unfinished_shard_is_refused_before_anything_is_written(arguments: li
     with pytest.raises(StoreError, match="part-1: 2 of 9 responses are missing, such as m no sums"):
         merge_shards(folders, Path("merged"))
     assert not Path("merged").exists()
+
+
+def test_responses_of_another_shard_are_refused_before_anything_is_written(
+    arguments: list[str],
+) -> None:
+    folders = shards(arguments)
+    with RunWriter(folders[1]) as writer:
+        writer.append(read_responses(folders[0])[:1])
+        writer.compact()
+    with pytest.raises(StoreError, match=r"part-1: 1 responses belong to another shard, such as m"):
+        merge_shards(folders, Path("merged"))
+    assert not Path("merged").exists()
+
+
+def test_a_table_that_another_program_has_shuffled_is_merged_as_any_other(
+    arguments: list[str],
+) -> None:
+    folders = shards(arguments)
+    for folder in folders:
+        table = pq.read_table(folder / PARQUET)
+        backwards = pa.Table.from_batches(
+            [batch.take(pa.array(range(len(batch))[::-1])) for batch in table.to_batches()]
+        )
+        pq.write_table(backwards.replace_schema_metadata(table.schema.metadata), folder / PARQUET)
+    merge_shards(folders, Path("merged"))
+    places = list(sorted_places(Path("merged")))
+    assert len(places) == 28
+    assert places == sorted(places)
+    stored = [json.loads(line) for line in (Path("merged") / JSONL).read_text().splitlines()]
+    assert [(each["problem_id"], each["template"], each["sample_index"]) for each in stored] == [
+        (problem, template, sample) for _, problem, _, template, sample in places
+    ]
 
 
 def test_a_run_that_is_no_shard_is_refused(arguments: list[str]) -> None:

@@ -31,9 +31,9 @@ def announce(what: str, value: object) -> None:
 def announcing(phase: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """`function`, announced when it begins."""
 
-    def announced(*arguments: Any) -> Any:
+    def announced(*arguments: Any, **named: Any) -> Any:
         announce(phase, time.monotonic())
-        return function(*arguments)
+        return function(*arguments, **named)
 
     return announced
 

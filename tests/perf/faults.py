@@ -24,26 +24,29 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from evalharness.checking import CheckerPool
 from tests.perf.announced import PHASES
-from tests.perf.killing import LATE, ROOT, Case, Row, Whole, finish, try_case, verdicts_of
+from tests.perf.killing import LATE, ROOT, Case, Row, finish, try_case, verdicts_of
 
-SMALL = "--benchmark practice --template no --limit 20 --samples 4 --temperature 1".split()
+SMALL = "--benchmark practice --template no --limit 8 --samples 2 --temperature 1".split()
 LARGE = "--benchmark practice --template no,r1 --samples 1".split()
-TINY = "--model tiny --max-tokens 96 --batch-size 8 --dtype float32".split()
+MEDIUM = "--benchmark practice --template no,r1 --samples 1 --limit 30".split()
+TINY = "--model tiny --max-tokens 48 --batch-size 4 --dtype float32".split()
 SHARES = {
-    "vllm": 0.1,
-    "transformers": 0.125,
-    "watched": 0.125,
-    "openai": 0.2,
-    "replay": 0.2,
-    "tables": 0.15,
-    "clock": 0.1,
+    "vllm": 0.04,
+    "transformers": 0.06,
+    "watched": 0.06,
+    "openai": 0.29,
+    "tables": 0.2,
+    "replay": 0.23,
+    "clock": 0.12,
+    "workers": 0.06,
+    "memory": 0.1,
 }
-"""Of all kills."""
+"""Of `--kills`; those of the runs are 1 together."""
 _DRAWING = ("start", "load", "generate", "generate", "generate", "generate", "check", "report")
 """For engines that take long to start: most kills while they draw."""
 
@@ -113,18 +116,18 @@ def exhaust_workers(tries: int) -> Row:
 
 
 @contextmanager
-def cases(folder: Path, kinds: list[str]) -> Iterator[dict[str, tuple[Case, Whole]]]:
-    """The kinds of runs, each with an undisturbed run to compare with."""
+def cases(folder: Path) -> Iterator[dict[str, Case]]:
+    """The kinds of runs; the openai engine's own run in `folder` is what replay takes."""
     from tests.engines.served import Scripted, serve
 
-    with ExitStack() as stack:
-        server = stack.enter_context(serve(Scripted()))
+    source = folder / "whole-openai"
+    drawing = [*SMALL, *TINY, "--engine"]
+    replay = [*MEDIUM, "--engine", "replay", "--replay-from", str(source), "--model", "served"]
+    replay += ["--max-tokens", "16"]
+    with serve(Scripted()) as server:
         served = [*LARGE, "--engine", "openai", "--base-url", server.url, "--model", "served"]
         served += ["--max-tokens", "16", "--max-model-len", "4096"]
-        source = folder / "openai"
-        replay = [*LARGE, "--engine", "replay", "--replay-from", str(source), "--model", "served"]
-        replay += ["--max-tokens", "16"]
-        found = {
+        yield {
             "openai": Case(fault="run killed, openai engine", arguments=served),
             "replay": Case(fault="run killed, replay engine", arguments=replay),
             "tables": Case(
@@ -136,62 +139,60 @@ def cases(folder: Path, kinds: list[str]) -> Iterator[dict[str, tuple[Case, Whol
             "clock": Case(
                 fault="run killed and the clock moved by years", arguments=replay, jumps=True
             ),
+            "transformers": Case(
+                fault="run killed, transformers engine",
+                arguments=[*drawing, "transformers"],
+                kills=_DRAWING,
+            ),
+            "watched": Case(
+                fault="run killed, transformers engine, watched",
+                arguments=[*drawing, "transformers", "--watch"],
+                kills=_DRAWING,
+            ),
+            "vllm": Case(
+                fault="run killed, vllm engine", arguments=[*drawing, "vllm"], kills=_DRAWING
+            ),
         }
-        for engine in ("transformers", "vllm"):
-            arguments = [*SMALL, *TINY, "--engine", engine]
-            found[engine] = Case(
-                fault=f"run killed, {engine} engine", arguments=arguments, kills=_DRAWING
-            )
-        found["watched"] = Case(
-            fault="run killed, transformers engine, watched",
-            arguments=[*found["transformers"].arguments, "--watch"],
-            kills=_DRAWING,
-        )
-        drawn = finish(found["openai"], source)
-        chosen = {}
-        for name in kinds:
-            is_source = name == "openai"
-            whole = drawn if is_source else finish(found[name], folder / f"whole-{name}")
-            chosen[name] = (found[name], whole)
-        yield chosen
+
+
+def try_all(folder: Path, kills: dict[str, int], until: float, seed: int) -> Iterator[Row]:
+    """The rows of the table, each as soon as it is there."""
+    chance = random.Random(seed)
+    with cases(folder) as known:
+        drawn = finish(known["openai"], folder / "whole-openai")
+        wholes = {tuple(known["openai"].arguments): drawn}
+        for kind in [name for name in kills if name in known]:
+            case = known[kind]
+            which = tuple(case.arguments)
+            if which not in wholes:
+                wholes[which] = finish(case, folder / f"whole-{kind}")
+            place = folder / f"killed-{kind}"
+            yield try_case(case, wholes[which], place, kills[kind], until, chance)
+        if kills.get("workers"):
+            yield kill_workers(drawn.folder, folder, kills["workers"], until, chance)
+        if kills.get("memory"):
+            yield exhaust_workers(kills["memory"])
 
 
 def main() -> int:
     """Print the table; 1 where anything was lost, repeated or different."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=50, help="of runs, of all kinds together")
-    parser.add_argument("--seconds", type=float, default=900, help="no run is begun after them")
+    parser.add_argument("--seconds", type=float, default=900, help="no kill is begun after them")
     parser.add_argument("--kinds", default=",".join(SHARES), help="which runs to kill")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    until, kinds = time.monotonic() + options.seconds, options.kinds.split(",")
-    scale = options.kills / sum(SHARES[name] for name in kinds)
-    rows: list[Row] = []
-
-    def tell(row: Row) -> None:
-        rows.append(row)
-        print(row.line(), flush=True)
-
+    kinds = options.kinds.split(",")
+    kills = {name: max(1, round(options.kills * SHARES[name])) for name in kinds}
+    until = time.monotonic() + options.seconds
+    rows = []
+    print("| fault | tried | survived | runs compared | lost | repeated |", flush=True)
+    print("|---|---:|---:|---:|---:|---:|", flush=True)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with cases(folder, kinds) as chosen:
-            print("| fault | tried | survived | runs compared | lost | repeated |", flush=True)
-            print("|---|---:|---:|---:|---:|---:|", flush=True)
-            for number, (kind, (case, whole)) in enumerate(chosen.items()):
-                tell(
-                    try_case(
-                        case,
-                        whole,
-                        folder / f"case-{number}",
-                        round(scale * SHARES[kind]),
-                        lambda: time.monotonic() < until,
-                        options.seed + number,
-                    )
-                )
-            phases = sum((row.phases for row in rows), Counter[str]())
-            chance = random.Random(options.seed)
-            tell(kill_workers(folder / "openai", folder, options.kills // 8 + 1, until, chance))
-            tell(exhaust_workers(5))
+        for row in try_all(Path(name), kills, until, options.seed):
+            rows.append(row)
+            print(row.line(), flush=True)
+    phases = sum((row.phases for row in rows), Counter[str]())
     print(f"{sum(phases.values())} kills of runs, by phase:", end=" ")
     print(", ".join(f"{each} {phases[each]}" for each in PHASES if phases[each]))
     wrong = [text for row in rows for text in row.wrong]

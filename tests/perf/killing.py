@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -199,16 +198,19 @@ def finish(case: Case, out: Path) -> Whole:
 
 
 def try_case(
-    case: Case, whole: Whole, folder: Path, kills: int, may_start: Callable[[], bool], seed: int
+    case: Case, whole: Whole, folder: Path, kills: int, until: float, chance: random.Random
 ) -> Row:
-    """Kill runs of one kind until `kills` have hit or there is no time to start another."""
-    row, chance = Row(fault=case.fault), random.Random(seed)
-    while row.num_tried < kills and (may_start() or row.num_tried == 0):
+    """Kill runs of one kind until `kills` have hit or the clock has passed `until`."""
+    row = Row(fault=case.fault)
+
+    def may_kill() -> bool:
+        return row.num_tried < kills and (time.monotonic() < until or row.num_tried == 0)
+
+    while may_kill():
         out = _start(case, whole.folder, folder / f"{row.num_runs}")
         for phase in case.kills:
-            if row.num_tried == kills or not (may_start() or row.num_tried == 0):
-                break
-            _kill_once(case, out, phase, whole, row, chance)
+            if may_kill():
+                _kill_once(case, out, phase, whole, row, chance)
         before = whole_lines(out)
         finish(case, out)
         row.num_lost += len(set(before) - set(whole_lines(out)))
