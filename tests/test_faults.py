@@ -142,9 +142,12 @@ def test_a_prompt_that_kills_the_engine_costs_its_own_response_only(
 
 
 @pytest.mark.slow
-def test_kills_at_random_moments_lose_and_repeat_nothing(source: Path, tmp_path: Path) -> None:
+def test_kills_and_clock_jumps_at_random_moments_lose_and_repeat_nothing(
+    source: Path, tmp_path: Path
+) -> None:
+    # The clock jumps by three years at every reading, and so do the times of the files.
     kills = ("generate", "compact", "report")
-    case = Case(fault="killed", arguments=replaying(source), kills=kills)
+    case = Case(fault="killed", arguments=replaying(source), kills=kills, jumps=True)
     whole = finish(case, tmp_path / "whole")
     row = try_case(case, whole, tmp_path / "killed", 3, math.inf, random.Random(1))
     assert (row.num_tried, row.num_survived) == (3, 3)

@@ -99,18 +99,15 @@ def _workers(pid: int) -> set[int]:
 
 
 def exhaust_workers(tries: int) -> Row:
-    """Give a worker more than its memory, then an answer that it can judge."""
+    """Give a worker a response larger than its memory, then an answer that it can judge."""
     row = Row(fault="checker worker out of memory")
-    limits = {"num_workers": 1, "timeout_seconds": 20.0, "memory_limit_bytes": 192 << 20}
-    with CheckerPool(checker="math-verify", **limits) as pool:
+    limits = {"num_workers": 1, "timeout_seconds": 20.0, "memory_limit_bytes": 16 << 20}
+    with CheckerPool(**limits) as pool:
         for number in range(tries):
-            greedy = f"\\boxed{{((9!)!)!+{number}}}"
-            bad = pool.submit(greedy, ("7",), ("box",)).result()
-            good = pool.submit(f"\\boxed{{{number}^2}}", (str(number**2),), ("box",)).result()
+            bad = pool.submit(f"{number}" + "x" * (24 << 20), ("7",), ("box",)).result()
+            good = pool.submit(f"\\boxed{{{number}+1}}", (str(1 + number),), ("box",)).result()
             row.num_tried += 1
-            row.num_survived += (bad.status, good.status) != ("correct", "correct") and (
-                good.status == "correct"
-            )
+            row.num_survived += (bad.status, good.status) == ("error", "correct")
     row.num_runs = 1
     return row
 
