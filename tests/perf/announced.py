@@ -3,8 +3,8 @@
     FAULTS_PIPE=<descriptor> python -m tests.perf.announced run ...
 
 Each line is `<phase> <seconds of the monotonic clock>` at the beginning of a phase, or
-`stored <size of responses.jsonl>` once an append has returned. With FAULTS_CLOCK set, `time.time`
-jumps by years at each reading.
+`stored <size of responses.jsonl> <resident KiB>` once an append has returned. With FAULTS_CLOCK
+set, `time.time` jumps by years at each reading.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 PIPE = "FAULTS_PIPE"
@@ -55,7 +56,9 @@ def patch() -> None:
 
     def announced_append(writer: RunWriter, responses: Any) -> None:
         append(writer, responses)
-        announce("stored", (writer.folder / JSONL).stat().st_size)
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        kib = pages * os.sysconf("SC_PAGE_SIZE") // 1024
+        announce("stored", f"{(writer.folder / JSONL).stat().st_size} {kib}")
 
     RunProgress.stage = announced_stage
     RunWriter.append = announced_append

@@ -82,8 +82,13 @@ class Ending:
     """As `subprocess` has it: -9 where the kill hit."""
     began: dict[str, float]
     """When each phase began, seconds of the monotonic clock."""
-    num_acknowledged_bytes: int
-    """Of responses.jsonl, by the run's own word."""
+    stored: list[tuple[int, int]]
+    """After each append, by the run's own word: bytes of responses.jsonl, resident KiB."""
+
+    @property
+    def num_acknowledged_bytes(self) -> int:
+        """Of responses.jsonl."""
+        return self.stored[-1][0] if self.stored else 0
 
     @property
     def phase(self) -> str:
@@ -122,11 +127,10 @@ def watch_run(case: Case, out: Path, phase: str = "end", delay: float = _LONGEST
             errors.seek(0)
             told = errors.read().decode(errors="replace")
             raise SystemExit(f"{out}: exit status {process.returncode}: {told[-2000:]}")
-    stored = [int(line.split()[1]) for line in said.splitlines() if line.startswith(b"stored")]
     _note_phases(said, began)
-    return Ending(
-        status=process.returncode, began=began, num_acknowledged_bytes=max(stored, default=0)
-    )
+    lines = [line.split() for line in said.splitlines()]
+    stored = [(int(line[1]), int(line[2])) for line in lines if line[0] == b"stored"]
+    return Ending(status=process.returncode, began=began, stored=stored)
 
 
 def _listen(
@@ -167,9 +171,9 @@ def _rest(reading: int) -> bytes:
 
 def _note_phases(said: bytes, began: dict[str, float]) -> None:
     for line in said[: said.rfind(b"\n") + 1].decode().splitlines():
-        name, moment = line.split()
+        name, value = line.split(maxsplit=1)
         if name in PHASES:
-            began.setdefault(name, float(moment))
+            began.setdefault(name, float(value))
 
 
 def whole_lines(out: Path) -> list[bytes]:
