@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import heapq
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from evalharness.errors import StoreError
-from evalharness.plan import Shard, identity_changes, response_keys
-from evalharness.records import ResponseKey, Verdict
+from evalharness.plan import Shard, identity_changes, sorted_places
+from evalharness.records import Response, Verdict
 from evalharness.scoring import store_verdicts
 from evalharness.store import (
     JSONL,
     SPEC,
     RunWriter,
+    by_key,
+    by_problem,
     read_problems,
     read_prompts,
-    read_responses,
     read_spec,
     read_verdicts,
-    responses_frame,
     run_id,
+    sorted_responses,
     verdict_names,
 )
+from evalharness.store import sorted_places as stored_places
 
 _BATCH = 4096
 _MOST_NAMED = 5
@@ -52,7 +57,8 @@ class _Part:
 def merge_shards(folders: Sequence[Path], out: Path) -> MergeResult:
     """Make `out` the run that its shards are parts of; the same command without --shard resumes it.
 
-    Responses and verdicts are taken as they are; nothing is generated or checked again.
+    Responses and verdicts are taken as they are; nothing is generated or checked again. Of shards
+    whose responses.parquet is up to date no more than a few thousand are held at a time.
 
     Raises:
         StoreError: a folder is no shard or not finished, the shards belong to different runs, one
@@ -73,17 +79,17 @@ def merge_shards(folders: Sequence[Path], out: Path) -> MergeResult:
         spec = _whole_spec(parts)
         writer.write_json(SPEC, spec)
         writer.write_problems(read_problems(parts[0].folder).values())
-        num_responses = num_failed = 0
         for part in parts:
-            responses = read_responses(part.folder)
-            for start in range(0, len(responses), _BATCH):
-                writer.append(responses[start : start + _BATCH])
             writer.write_prompts(read_prompts(part.folder))
-            num_responses += len(responses)
-            num_failed += sum(response.finish_reason == "error" for response in responses)
-        writer.compact()
+        num_responses = num_failed = 0
+        responses = _responses(parts)
+        while batch := list(islice(responses, _BATCH)):
+            writer.append(batch)
+            num_responses += len(batch)
+            num_failed += sum(response.finish_reason == "error" for response in batch)
+        writer.compact(_responses(parts))
         for name in names:
-            store_verdicts(writer, name, _verdicts(parts, name))
+            store_verdicts(writer, name, _verdicts(parts, name), is_sorted=True)
         spec["status"] = "complete" if num_failed == 0 else "complete but for failed responses"
         writer.write_json(SPEC, spec)
     return MergeResult(
@@ -137,37 +143,52 @@ def _refuse_gaps(parts: list[_Part]) -> None:
 
 
 def _refuse_unfinished(part: _Part) -> None:
-    columns = list(ResponseKey._fields)
-    rows = responses_frame(part.folder, columns).itertuples(index=False, name=None)
-    found = {ResponseKey(*row) for row in rows}
-    identity = part.identity
-    wanted = response_keys(
-        identity["models"],
+    wanted = sorted_places(
+        part.identity["models"],
         # The order of the command, in which the keys were dealt out.
         part.spec["templates"],
-        read_problems(part.folder),
-        identity["sampling"]["num_samples"],
+        read_problems(part.folder).values(),
+        part.identity["sampling"]["num_samples"],
         part.shard,
     )
-    missing = [key for key in wanted if key not in found]
-    foreign = sorted(found.difference(wanted))
-    if missing:
+    found = stored_places(part.folder)
+    num_wanted, missing, foreign = 0, _Named(), _Named()
+    both = heapq.merge(((place, True) for place in wanted), ((place, False) for place in found))
+    for place, pair in groupby(both, key=itemgetter(0)):
+        is_wanted = {each for _, each in pair}
+        num_wanted += True in is_wanted
+        if is_wanted == {True}:
+            missing.add(place)
+        elif is_wanted == {False}:
+            foreign.add(place)
+    if missing.number:
         raise StoreError(
-            f"{part.folder}: {len(missing)} of {len(wanted)} responses are missing, such as "
-            f"{_listed(missing)}: run its command again, it goes on where it stopped"
+            f"{part.folder}: {missing.number} of {num_wanted} responses are missing, such as "
+            f"{missing}: run its command again, it goes on where it stopped"
         )
-    if foreign:
+    if foreign.number:
         raise StoreError(
-            f"{part.folder}: {len(foreign)} responses belong to another shard, such as "
-            f"{_listed(foreign)}: draw this shard again in a new folder"
+            f"{part.folder}: {foreign.number} responses belong to another shard, such as "
+            f"{foreign}: draw this shard again in a new folder"
         )
 
 
-def _listed(keys: Iterable[ResponseKey]) -> str:
-    shown = list(keys)[:_MOST_NAMED]
-    return "; ".join(
-        f"{key.model} {key.template} {key.problem_id} #{key.sample_index}" for key in shown
-    )
+class _Named:
+    """How many responses have some trouble, and which were the first."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._names: list[str] = []
+
+    def __str__(self) -> str:
+        return "; ".join(self._names)
+
+    def add(self, place: tuple[Any, ...]) -> None:
+        """One more."""
+        self.number += 1
+        if self.number <= _MOST_NAMED:
+            _, problem, model, template, sample = place
+            self._names.append(f"{model} {template} {problem} #{sample}")
 
 
 def _common_tables(parts: list[_Part]) -> list[str]:
@@ -183,9 +204,15 @@ def _common_tables(parts: list[_Part]) -> list[str]:
     return common
 
 
+def _responses(parts: list[_Part]) -> Iterator[Response]:
+    """Those of all shards, sorted as each of them is."""
+    return heapq.merge(*(sorted_responses(part.folder) for part in parts), key=by_problem)
+
+
 def _verdicts(parts: list[_Part], name: str) -> Iterator[Verdict]:
-    for part in parts:
-        yield from read_verdicts(part.folder, name)
+    """Those of all shards, sorted as each table is."""
+    tables = (read_verdicts(part.folder, name) for part in parts)
+    return heapq.merge(*tables, key=by_key)
 
 
 def _whole_spec(parts: list[_Part]) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -147,6 +148,29 @@ def response_keys(
             f"--shard {shard}: the run has {len(keys)} responses: take as many shards or fewer"
         )
     return keys[shard.number :: shard.num_shards]
+
+
+def sorted_places(
+    models: Iterable[str],
+    templates: Iterable[str],
+    problems: Iterable[Problem],
+    num_samples: int,
+    shard: Shard,
+) -> Iterator[tuple[str, str, str, str, int]]:
+    """(benchmark, problem, model, template, sample) of what `response_keys` deals to a shard.
+
+    Sorted, one after the other, so that a shard of any size can be gone through.
+    """
+    in_order = list(problems)
+    rows = {each.problem_id: row for row, each in enumerate(in_order)}
+    model_rows = sorted((name, row) for row, name in enumerate(models))
+    template_rows = sorted((name, row) for row, name in enumerate(templates))
+    for problem in sorted(in_order, key=lambda each: (each.benchmark, each.problem_id)):
+        for (model, i), (template, j) in product(model_rows, template_rows):
+            prompt = (i * len(template_rows) + j) * len(rows) + rows[problem.problem_id]
+            first = (shard.number - prompt * num_samples) % shard.num_shards
+            for index in range(first, num_samples, shard.num_shards):
+                yield problem.benchmark, problem.problem_id, model, template, index
 
 
 def default_folder(plan: RunPlan) -> Path:

@@ -230,10 +230,13 @@ def score_run(
         return store_verdicts(writer, verdict_table(golds, checker), verdicts)
 
 
-def store_verdicts(writer: RunWriter, name: str, verdicts: Iterable[Verdict]) -> str:
+def store_verdicts(
+    writer: RunWriter, name: str, verdicts: Iterable[Verdict], *, is_sorted: bool = False
+) -> str:
     """Write a verdict table, with the versions it depends on, and the metrics that follow."""
     is_ours = name.partition("@")[0] in CHECKERS
-    writer.write_verdicts(name, verdicts, checker_libraries() if is_ours else None)
+    versions = checker_libraries() if is_ours else None
+    writer.write_verdicts(name, verdicts, versions, is_sorted=is_sorted)
     writer.write_json(METRICS, metrics_of(writer.folder, name))
     return name
 

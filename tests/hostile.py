@@ -115,6 +115,8 @@ NAMES = (
     "\tx",
     "<b>bold</b><script>alert(1)</script>",
     "\x1b[31mred\x1b[0m",
+    "\x9b31mred by one byte\x85",
+    "safe\u202egnihton\u2066\u200f",
     "[red]markup[/red]",
     "nul\x00",
     "half\ud83d",

@@ -19,6 +19,11 @@ from evalharness.templates import load_template
 from tests.hostile import NAMES, attacks, catastrophes
 from tests.scripted import ScriptedEngine, SilentProgress
 
+DRIVING = {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))} - {"\n", "\t"}
+DRIVING |= {chr(code) for code in (0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F))}
+DRIVING |= {chr(code) for code in range(0x2066, 0x206A)}
+"""Both blocks of control characters, and what turns the direction of writing."""
+
 
 def hostile_rows(canary: Path) -> list[dict[str, object]]:
     """All attacks under the first name, three of them under every other."""
@@ -28,7 +33,7 @@ def hostile_rows(canary: Path) -> list[dict[str, object]]:
         {
             "benchmark": "mine",
             "problem_id": str(number),
-            "problem": f"\x1b[2J<script>{number}</script>",
+            "problem": f"\x1b[2J\x9b2J\u202e<script>{number}</script>",
             "gold": str(number + 20),
             "response": text,
             "model": name,
@@ -60,7 +65,7 @@ def test_hostile_files_are_imported_checked_and_reported_without_harm(
         assert main(arguments) == 0, capsys.readouterr().err
         said = capsys.readouterr()
         for text in (said.out, said.err):
-            assert not {"\x00", "\x1b", "\x9b", "\x07", "\x08"} & set(text)
+            assert not DRIVING & set(text)
         return said.out
 
     printed["import"] = call("import", "in.jsonl", "--out", "run")
@@ -80,6 +85,8 @@ def test_hostile_files_are_imported_checked_and_reported_without_harm(
     formulas = [cell for cell in cells if cell[:1] in ("=", "+", "@", "\t")]
     assert "'=t" in cells
     assert formulas == []
+    names = {name.encode("utf-8", "replace").decode() for name in NAMES}
+    assert names <= {row["model"] for row in json.loads(printed["json"])}
     page = Path("page.html").read_text()
     for tag in ("<script>alert", "<script>fetch", "<svg/onload", "<img src=x"):
         assert tag not in page

@@ -199,6 +199,24 @@ def test_verdicts_are_replaced_whole_and_leave_no_temporary_file(tmp_path: Path)
     assert [path.name for path in (tmp_path / "verdicts").iterdir()] == ["c@1.parquet"]
 
 
+def test_what_a_killed_writer_left_half_written_is_swept_and_no_living_one_s(
+    tmp_path: Path,
+) -> None:
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    (tmp_path / "verdicts").mkdir()
+    for pid in (killed.pid, os.getpid()):
+        (tmp_path / f".responses.parquet.{pid}.tmp").touch()
+        (tmp_path / "verdicts" / f".evalharness@0.1.parquet.{pid}.tmp").touch()
+    (tmp_path / ".notes.tmp").touch()
+    RunWriter(tmp_path).close()
+    assert {path.name for path in tmp_path.rglob(".*.tmp")} == {
+        ".notes.tmp",
+        f".responses.parquet.{os.getpid()}.tmp",
+        f".evalharness@0.1.parquet.{os.getpid()}.tmp",
+    }
+
+
 def test_a_verdict_table_from_before_the_younger_fields_can_be_read(tmp_path: Path) -> None:
     texts = ("model", "template", "benchmark", "extracted", "extraction", "gold", "method")
     row = dict.fromkeys((*texts, "reason"), "x")

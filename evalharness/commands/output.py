@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,20 +43,33 @@ def print_run(folder: Path, verdicts: str, form: str) -> None:
     from evalharness.report.runs import ReportOptions, render_runs, try_write_page
 
     sys.stdout.write(render_runs([folder], form, ReportOptions(verdicts=verdicts)))
-    print(try_write_page(folder), file=sys.stderr)
+    print_note(try_write_page(folder))
 
 
 def print_line(text: str) -> None:
-    """One line of the result."""
-    sys.stdout.write(text + "\n")
+    """One line of the result; whatever it quotes, it doesn't drive a terminal."""
+    from evalharness.report.terminal import visible
+
+    sys.stdout.write(visible(text) + "\n")
+
+
+def print_path(path: Path) -> None:
+    """A place for another program: as it is."""
+    sys.stdout.write(f"{path}\n")
+
+
+def print_note(text: str) -> None:
+    """One line beside the result."""
+    from evalharness.report.terminal import visible
+
+    print(visible(text), file=sys.stderr)
 
 
 def print_json(value: Any) -> None:
     """The result as one document."""
-    text = json.dumps(value, indent=1, ensure_ascii=False)
-    # JSON leaves the second block of control characters as it is; a terminal obeys them.
-    text = re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text)
-    sys.stdout.write(text + "\n")
+    from evalharness.report.terminal import as_json
+
+    sys.stdout.write(as_json(value) + "\n")
 
 
 def pairs(values: list[str], flag: str, form: str) -> dict[str, str]:

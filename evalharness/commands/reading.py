@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from evalharness.commands.output import pairs, print_json, print_line
+from evalharness.commands.output import pairs, print_json, print_line, print_note
 from evalharness.errors import InputError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def report(options: argparse.Namespace) -> int:
     if options.figures:
         forms = options.figure_format or ["svg", "png", "pdf"]
         for path in write_run_figures(options.run, about, options.figures, forms):
-            print(path, file=sys.stderr)
+            print_note(str(path))
         if options.format is None:
             return 0
     form = options.format or "terminal"
@@ -100,7 +100,7 @@ def report(options: argparse.Namespace) -> int:
     text = render_runs(options.run, form, about)
     if out:
         write_report(out, text)
-        print(f"report: {out}", file=sys.stderr)
+        print_note(f"report: {out}")
     else:
         sys.stdout.write(text)
     return 0
@@ -119,7 +119,7 @@ def compare(options: argparse.Namespace) -> int:
         models=options.model,
     )
     for sentence in compared.left_out:
-        print(f"left out: {sentence}", file=sys.stderr)
+        print_note(f"left out: {sentence}")
     if options.format == "json":
         print_json([comparison_record(row) for row in compared.rows])
     else:
@@ -130,7 +130,6 @@ def compare(options: argparse.Namespace) -> int:
 def show(options: argparse.Namespace) -> int:
     """The problems of a run, or one of them with all that became of it."""
     from evalharness.report.show import problem_list, problem_record, render_problem
-    from evalharness.report.terminal import visible
 
     if options.problem_id is None:
         rows = problem_list(options.run, options.verdicts)
@@ -142,7 +141,7 @@ def show(options: argparse.Namespace) -> int:
                     f"{row['problem_id']:24} {row['num_correct']:>4}/{row['num_responses']:<4} "
                     f"{row['tokens_mean'] or 0:>8.0f} tokens  {row['problem']}"
                 )
-                print_line(visible(line))
+                print_line(line)
         return 0
     record = problem_record(
         options.run, options.problem_id, options.verdicts, options.model, options.template

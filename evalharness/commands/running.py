@@ -11,6 +11,7 @@ from evalharness.commands.output import (
     open_benchmark,
     print_json,
     print_line,
+    print_note,
     print_run,
 )
 from evalharness.errors import EvalHarnessError, InputError
@@ -82,12 +83,12 @@ def run_models(options: argparse.Namespace) -> int:
 
 def _tell_protocol(protocol: Protocol, deviations: list[str]) -> None:
     """What was done by which protocol, and what otherwise; never hidden by --quiet."""
-    print(f"protocol {protocol.name}: {protocol.description}", file=sys.stderr)
+    print_note(f"protocol {protocol.name}: {protocol.description}")
     for note in protocol.notes:
-        print(f"  {note}", file=sys.stderr)
-    print(f"  {len(deviations)} deviations{':' if deviations else ''}", file=sys.stderr)
+        print_note(f"  {note}")
+    print_note(f"  {len(deviations)} deviations{':' if deviations else ''}")
     for line in deviations:
-        print(f"  deviation: {line}", file=sys.stderr)
+        print_note(f"  deviation: {line}")
 
 
 def _apply_defaults(options: argparse.Namespace) -> None:
@@ -189,7 +190,7 @@ def _score_by_all(options: argparse.Namespace) -> int:
     chosen = [name for name in CHECKERS if has_tags or name != "drgrpo-orz"]
     tables = {}
     for name in sorted(chosen, key=lambda name: name == DEFAULT_CHECKER):
-        print(f"scoring by {name}", file=sys.stderr)
+        print_note(f"scoring by {name}")
         tables[name] = score_run(options.run, options.golds, checker=name)
     compared = compare_graders(options.run, [tables[name] for name in chosen])
     if options.json:
@@ -205,7 +206,7 @@ def merge(options: argparse.Namespace) -> int:
 
     result = merge_shards(options.run, options.out)
     for note in result.notes:
-        print(note, file=sys.stderr)
+        print_note(note)
     print_run(options.out, result.verdicts, "json" if options.json else "terminal")
     return 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from evalharness.commands.output import (
     audit_lines,
@@ -11,6 +10,7 @@ from evalharness.commands.output import (
     pairs,
     print_json,
     print_line,
+    print_note,
     print_run,
 )
 from evalharness.errors import InputError
@@ -104,7 +104,7 @@ def _check_benchmarks(options: argparse.Namespace) -> int:
         training = load_training(options.training, options.problem_column)
     report = check_benchmarks(benchmarks, training)
     for line in left_out:
-        print(f"left out: {line}", file=sys.stderr)
+        print_note(f"left out: {line}")
     if options.json:
         print_json(report.to_json() | {"left_out": left_out})
     else:
@@ -155,15 +155,14 @@ def templates(options: argparse.Namespace) -> int:
     if options.json:
         print_json(about)
         return 0
-    print(
+    print_note(
         f"{template.name} for {prompt.problem_id}: stops at {list(template.stop) or 'EOS'}, "
-        f"answer in {', '.join(template.answer_format)}",
-        file=sys.stderr,
+        f"answer in {', '.join(template.answer_format)}"
     )
     if text is not None:
         print_line(text)
     else:
-        print("messages; name --model to see them through its tokenizer", file=sys.stderr)
+        print_note("messages; name --model to see them through its tokenizer")
         for turn in prompt.messages or ():
             print_line(f"[{turn.role}]\n{turn.content}")
     return 0
@@ -193,6 +192,6 @@ def import_files(options: argparse.Namespace) -> int:
         command=options.command_line,
     )
     for note in result.notes:
-        print(note, file=sys.stderr)
+        print_note(note)
     print_run(options.out, result.verdicts, "json" if options.json else "terminal")
     return 0

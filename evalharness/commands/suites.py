@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from evalharness.commands.output import print_json
+from evalharness.commands.output import print_json, print_note
 from evalharness.commands.running import run_models
 from evalharness.errors import EvalHarnessError
 
@@ -38,25 +38,25 @@ def run_suite(options: argparse.Namespace) -> int:
         return 0
     failures = []
     for number, run in enumerate(chosen, start=1):
-        print(f"suite {suite.name}: {run.name} ({number} of {len(chosen)})", file=sys.stderr)
+        print_note(f"suite {suite.name}: {run.name} ({number} of {len(chosen)})")
         each = parsed[run.name]
         each.print_result = False
         try:
             run_models(each)
         except EvalHarnessError as error:
             failures.append(f"{run.name}: {error}")
-            print(f"failed: {failures[-1]}", file=sys.stderr)
+            print_note(f"failed: {failures[-1]}")
     done = [run for run in chosen if (root / run.folder / "metrics.json").exists()]
     if done:
         folders = [root / run.folder for run in done]
         steps = {run.name: run.step for run in done if run.step is not None}
         is_series = len(set(steps.values())) == len(steps) > 1
         if len(steps) > 1 and not is_series:
-            print("two checkpoints have the same step: no series of them", file=sys.stderr)
+            print_note("two checkpoints have the same step: no series of them")
         about = ReportOptions(steps=steps, with_details=True) if is_series else ReportOptions()
         sys.stdout.write(render_runs(folders, "json" if options.json else "terminal", about))
         names = " ".join(map(str, folders))
-        print(f"{suite.title}: evalharness report {names}", file=sys.stderr)
+        print_note(f"{suite.title}: evalharness report {names}")
     if failures:
         raise EvalHarnessError(
             f"{len(failures)} of {len(chosen)} checkpoints failed: {'; '.join(failures)}. "

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalharness.commands.output import print_line
+from evalharness.commands.output import print_line, print_note, print_path
 from evalharness.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def make_toy(options: argparse.Namespace) -> int:
     with whole_folder(options.out) as folder, no_progress_bars():
         make_toy_model(toy, tokenizer, seed=options.seed).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-    print_line(str(options.out))
+    print_path(options.out)
     return 0
 
 
@@ -67,11 +67,11 @@ def train_rl(options: argparse.Namespace) -> int:
             import dataclasses
 
             print_line(json.dumps(dataclasses.asdict(metrics)))
-        print(_step_line(metrics, config.num_steps), file=sys.stderr)
+        print_note(_step_line(metrics, config.num_steps))
 
-    result = train(config, progress=show, note=lambda text: print(text, file=sys.stderr))
+    result = train(config, progress=show, note=print_note)
     if not options.json:
-        print_line(str(result.checkpoint))
+        print_path(result.checkpoint)
     return 0
 
 
@@ -86,8 +86,8 @@ def _train_rl_with_trl(config: RLConfig, lora_rank: int | None) -> int:
     from evalharness.training.trl_backend import train_with_trl
 
     options = TRLOptions(rows_per_device=config.micro_batch_rows, lora_rank=lora_rank)
-    folder = train_with_trl(config, options, note=lambda text: print(text, file=sys.stderr))
-    print_line(str(folder))
+    folder = train_with_trl(config, options, note=print_note)
+    print_path(folder)
     return 0
 
 
@@ -143,9 +143,7 @@ def train_compare(options: argparse.Namespace) -> int:
 
     output = options.out
     comparison = read_comparison(options.config, output)
-    train_all(
-        comparison, output, num_jobs=options.jobs, note=lambda text: print(text, file=sys.stderr)
-    )
+    train_all(comparison, output, num_jobs=options.jobs, note=print_note)
     folder = _evaluate(comparison, output, options)
     return _report(comparison, folder, options)
 
@@ -193,8 +191,8 @@ def _report(comparison: Comparison, folder: Path, options: argparse.Namespace) -
     else:
         sys.stdout.write(render_runs([folder], "terminal", ReportOptions(baseline=BASE)))
         sys.stdout.write(render_comparison(compared, "terminal"))
-    print(try_write_page(folder), file=sys.stderr)
-    print(f"{len(comparison.jobs)} trained models in {folder.parent / 'trained'}", file=sys.stderr)
+    print_note(try_write_page(folder))
+    print_note(f"{len(comparison.jobs)} trained models in {folder.parent / 'trained'}")
     return 0
 
 
@@ -205,7 +203,7 @@ def train_sft(options: argparse.Namespace) -> int:
         from evalharness.training.trl_arguments import TRLOptions
         from evalharness.training.trl_backend import train_sft_with_trl
 
-        print_line(str(train_sft_with_trl(config, TRLOptions(lora_rank=options.lora_rank))))
+        print_path(train_sft_with_trl(config, TRLOptions(lora_rank=options.lora_rank)))
         return 0
     from evalharness.training.sft import SFTMetrics, train_sft
 
@@ -218,13 +216,12 @@ def train_sft(options: argparse.Namespace) -> int:
             solved = ", ".join(
                 f"{name} {100 * share:.0f}%" for name, share in (metrics.exact_match or {}).items()
             )
-            print(
+            print_note(
                 f"step {metrics.step}/{config.num_steps}: loss {metrics.loss:.3f}, "
-                f"{metrics.tokens_per_second:,.0f} tokens/s{', solved ' if solved else ''}{solved}",
-                file=sys.stderr,
+                f"{metrics.tokens_per_second:,.0f} tokens/s{', solved ' if solved else ''}{solved}"
             )
 
-    print_line(str(train_sft(config, progress=show)))
+    print_path(train_sft(config, progress=show))
     return 0
 
 

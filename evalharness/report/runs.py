@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from evalharness.errors import InputError, MissingExtraError
 from evalharness.report.gather import Gathered, choose_verdicts, gather_runs, run_notes
 from evalharness.report.options import ReportOptions
 from evalharness.report.tables import Table, as_markdown, metrics_csv
-from evalharness.report.terminal import as_terminal, visible
+from evalharness.report.terminal import as_json, as_terminal, visible
 from evalharness.store import write_atomically
 
 __all__ = [
@@ -43,7 +42,7 @@ def render_runs(folders: Sequence[Path], form: str, options: ReportOptions | Non
     gathered = gather_runs(folders, options.verdicts)
     options = options.for_models([model for model, _ in gathered.cells])
     if form == "json":
-        return json.dumps(gathered.metrics, indent=1, ensure_ascii=False) + "\n"
+        return as_json(gathered.metrics) + "\n"
     if form == "csv":
         return visible(metrics_csv(gathered.metrics))
     if form == "html":

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import shutil
 import sys
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from evalharness.report.tables import Table
 
+if TYPE_CHECKING:
+    pass
+
+_UNUSUAL = re.compile(r"[^\n -~]")
 _PIPE_WIDTH = 10_000
 """Nothing wraps that a program or a file will read."""
 
@@ -26,11 +33,13 @@ def as_terminal(tables: Iterable[Table]) -> str:
     console = Console(file=out, width=width, highlight=False, force_terminal=is_terminal)
     for table in tables:
         grid = RichTable(
-            title=Text(table.title, style="bold"), box=SIMPLE_HEAD, title_justify="left"
+            title=Text(visible(table.title), style="bold"), box=SIMPLE_HEAD, title_justify="left"
         )
         for index, column in enumerate(table.columns):
             is_label = index < table.num_labels
-            grid.add_column(Text(column), justify="left" if is_label else "right", overflow="fold")
+            grid.add_column(
+                Text(visible(column)), justify="left" if is_label else "right", overflow="fold"
+            )
         for number, row in enumerate(table.rows):
             grid.add_row(
                 *(
@@ -45,8 +54,20 @@ def as_terminal(tables: Iterable[Table]) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
+def as_json(value: Any) -> str:
+    """A document, readable, in which every character that could drive a terminal is escaped.
+
+    JSON itself leaves the second block of control characters and those that turn the direction of
+    writing as they are.
+    """
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    return _UNUSUAL.sub(
+        lambda found: found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1], text
+    )
+
+
 def visible(text: str) -> str:
-    """A text without the control characters that would drive a terminal."""
+    """A text without the characters that drive a terminal or turn the direction of writing."""
     return "".join(
         letter if letter.isprintable() or letter in "\n\t" else ascii(letter)[1:-1]
         for letter in text

@@ -24,10 +24,13 @@ from evalharness.store.reading import (
     response_batches,
     responses_frame,
     run_id,
+    sorted_places,
+    sorted_responses,
     verdict_names,
     verdict_versions,
     verdicts_frame,
 )
+from evalharness.store.rows import by_key, by_problem
 from evalharness.store.writing import RecoveredResponses, RunWriter
 
 __all__ = [
@@ -40,6 +43,8 @@ __all__ = [
     "SPEC",
     "RecoveredResponses",
     "RunWriter",
+    "by_key",
+    "by_problem",
     "read_problems",
     "read_prompts",
     "read_responses",
@@ -48,6 +53,8 @@ __all__ = [
     "response_batches",
     "responses_frame",
     "run_id",
+    "sorted_places",
+    "sorted_responses",
     "verdict_names",
     "verdict_versions",
     "verdicts_frame",

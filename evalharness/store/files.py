@@ -16,6 +16,7 @@ DAMAGED = "responses.damaged.jsonl"
 PROBLEMS = "problems.jsonl"
 PROMPTS = "prompts.jsonl"
 METRICS = "metrics.json"
+VERDICTS = "verdicts"
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -36,6 +37,24 @@ def temporary_beside(path: Path) -> Iterator[Path]:
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep_temporaries(folder: Path) -> None:
+    """Remove what `temporary_beside` left here in processes of this machine that were killed."""
+    for path in folder.glob(".*.tmp"):
+        pid = path.suffixes[-2].removeprefix(".") if len(path.suffixes) > 1 else ""
+        if pid.isdecimal() and not _is_alive(int(pid)):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @contextmanager

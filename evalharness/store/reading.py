@@ -5,13 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalharness.errors import StoreError
 from evalharness.records import Problem, Response, ResponseKey, Verdict
-from evalharness.store.files import JSONL, PARQUET, PROBLEMS, PROMPTS, SPEC, size_of
-from evalharness.store.rows import COVERED, VERSIONS, as_row, parse_line, response_schema
+from evalharness.store.files import JSONL, PARQUET, PROBLEMS, PROMPTS, SPEC, VERDICTS, size_of
+from evalharness.store.rows import (
+    COVERED,
+    ORDER,
+    VERSIONS,
+    as_row,
+    by_problem,
+    parse_line,
+    response_schema,
+)
+from evalharness.store.tables import table_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,6 +102,35 @@ def read_responses(folder: Path) -> list[Response]:
     return list(rows.values())
 
 
+def sorted_responses(folder: Path) -> Iterator[Response]:
+    """Every stored response, once, by benchmark, problem, model, template and sample.
+
+    Where responses.parquet is up to date, no more than a few thousand are held at a time.
+    """
+    if _is_streamable(folder):
+        return (Response(**row) for row in table_rows(folder / PARQUET))
+    return iter(sorted(read_responses(folder), key=by_problem))
+
+
+def sorted_places(folder: Path) -> Iterator[tuple[Any, ...]]:
+    """The same without the responses: (benchmark, problem, model, template, sample) of each."""
+    if _is_streamable(folder):
+        return _table_places(folder / PARQUET)
+    return map(by_problem, sorted_responses(folder))
+
+
+def _is_streamable(folder: Path) -> bool:
+    """Whether the Parquet file says it all and in order; another program may have written it."""
+    if not _is_compact(folder):
+        return False
+    return all(before < after for before, after in pairwise(_table_places(folder / PARQUET)))
+
+
+def _table_places(path: Path) -> Iterator[tuple[Any, ...]]:
+    for row in table_rows(path, list(ORDER)):
+        yield tuple(row[field] for field in ORDER)
+
+
 def responses_frame(folder: Path, columns: list[str] | None = None) -> pd.DataFrame:
     """The responses as a frame, from Parquet where that is up to date."""
     import pandas as pd
@@ -128,7 +167,7 @@ def _is_compact(folder: Path) -> bool:
 
 def verdict_names(folder: Path) -> list[str]:
     """The stems of `verdicts/*.parquet`, the newest last."""
-    paths = (folder / "verdicts").glob("*.parquet")
+    paths = (folder / VERDICTS).glob("*.parquet")
     return [path.stem for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns)]
 
 
@@ -136,7 +175,7 @@ def verdict_versions(folder: Path, name: str) -> dict[str, str]:
     """The versions of what made a verdict table; empty where it doesn't say."""
     import pyarrow.parquet as pq
 
-    metadata = pq.read_schema(folder / "verdicts" / f"{name}.parquet").metadata or {}
+    metadata = pq.read_schema(folder / VERDICTS / f"{name}.parquet").metadata or {}
     versions: dict[str, str] = json.loads(metadata.get(VERSIONS, b"{}"))
     return versions
 
@@ -146,7 +185,7 @@ def verdicts_frame(folder: Path, name: str, columns: list[str] | None = None) ->
     import pandas as pd
     import pyarrow.parquet as pq
 
-    path = folder / "verdicts" / f"{name}.parquet"
+    path = folder / VERDICTS / f"{name}.parquet"
     if columns is None:
         return pd.read_parquet(path)
     known = set(pq.read_schema(path).names)
@@ -156,9 +195,7 @@ def verdicts_frame(folder: Path, name: str, columns: list[str] | None = None) ->
 
 def read_verdicts(folder: Path, name: str) -> Iterator[Verdict]:
     """One checker's verdicts, a record each; columns that a table is too old for are empty."""
-    import pyarrow.parquet as pq
-
-    for row in pq.read_table(folder / "verdicts" / f"{name}.parquet").to_pylist():
+    for row in table_rows(folder / VERDICTS / f"{name}.parquet"):
         yield Verdict(**row)
 
 

@@ -6,13 +6,14 @@ import dataclasses
 import json
 from typing import Any
 
-from evalharness.records import Judgement, Response, Verdict
+from evalharness.records import Judgement, Response, ResponseKey, Verdict
 
 COVERED = b"evalharness.covered_bytes"
 """In the metadata of responses.parquet: the size of the JSONL that it was made from."""
 VERSIONS = b"evalharness.versions"
 """In the metadata of a verdict table: the versions of the libraries that took part."""
-KEY = ("model", "template", "problem_id", "sample_index")
+ORDER = ("benchmark", "problem_id", "model", "template", "sample_index")
+"""In which responses.parquet is sorted."""
 RESPONSE_FIELDS = tuple(field.name for field in dataclasses.fields(Response))
 _JUDGED = tuple(field.name for field in dataclasses.fields(Judgement))
 VERDICT_FIELDS = (
@@ -43,6 +44,22 @@ def as_row(response: Response) -> dict[str, Any]:
     row["response"] = clean(response.response)
     row["error"] = clean(response.error)
     return row
+
+
+def as_verdict_row(verdict: Verdict) -> dict[str, Any]:
+    """The same of a verdict."""
+    row = {field: getattr(verdict, field) for field in VERDICT_FIELDS}
+    return row | {name: clean(text) for name, text in row.items() if isinstance(text, str)}
+
+
+def by_problem(response: Response) -> tuple[Any, ...]:
+    """Its place in responses.parquet."""
+    return tuple(getattr(response, field) for field in ORDER)
+
+
+def by_key(verdict: Verdict) -> ResponseKey:
+    """Its place in a verdict table."""
+    return verdict.key
 
 
 def response_schema() -> Any:

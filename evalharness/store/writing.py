@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from evalharness.errors import StoreError
 from evalharness.records import Problem, Response, ResponseKey, Verdict
 from evalharness.store.files import (
     DAMAGED,
@@ -18,9 +19,11 @@ from evalharness.store.files import (
     PARQUET,
     PROBLEMS,
     PROMPTS,
+    VERDICTS,
     disk_in_words,
     rename_for_good,
     size_of,
+    sweep_temporaries,
     sync,
     temporary_beside,
     write_atomically,
@@ -29,15 +32,17 @@ from evalharness.store.lock import FolderLock
 from evalharness.store.reading import read_prompts, read_responses
 from evalharness.store.rows import (
     COVERED,
-    KEY,
-    VERDICT_FIELDS,
     VERSIONS,
     as_row,
+    as_verdict_row,
+    by_key,
+    by_problem,
     clean,
     parse_line,
     response_schema,
     verdict_schema,
 )
+from evalharness.store.tables import write_table
 
 
 class RunWriter:
@@ -51,6 +56,13 @@ class RunWriter:
         self.folder = folder
         self._lock = FolderLock(folder)
         self._file: IO[bytes] | None = None
+        try:
+            with disk_in_words(folder):
+                sweep_temporaries(folder)
+                sweep_temporaries(folder / VERDICTS)
+        except StoreError:
+            self._lock.release()
+            raise
 
     def __enter__(self) -> RunWriter:
         return self
@@ -169,54 +181,36 @@ class RunWriter:
                     os.ftruncate(self._file.fileno(), size)
                 raise
 
-    def compact(self) -> None:
-        """Make `responses.parquet`, sorted by problem, from everything that is stored."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+    def compact(self, rows: Iterable[Response] | None = None) -> None:
+        """Make `responses.parquet`, sorted by problem, from everything that is stored.
 
-        path = self.folder / PARQUET
+        `rows` is everything, sorted, from a caller who can say it without reading it all at once.
+        """
         covered = size_of(self.folder / JSONL)
-        rows = sorted(
-            read_responses(self.folder),
-            key=lambda row: (
-                row.benchmark,
-                row.problem_id,
-                row.model,
-                row.template,
-                row.sample_index,
-            ),
-        )
-        table = pa.Table.from_pylist([as_row(row) for row in rows], schema=response_schema())
-        table = table.replace_schema_metadata({COVERED: str(covered).encode()})
-        with disk_in_words(path), temporary_beside(path) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
-            sync(temporary)
-            rename_for_good(temporary, path)
+        if rows is None:
+            rows = sorted(read_responses(self.folder), key=by_problem)
+        about = {COVERED: str(covered).encode()}
+        write_table(self.folder / PARQUET, map(as_row, rows), response_schema(), about)
 
     def write_verdicts(
-        self, name: str, verdicts: Iterable[Verdict], versions: Mapping[str, str] | None = None
+        self,
+        name: str,
+        verdicts: Iterable[Verdict],
+        versions: Mapping[str, str] | None = None,
+        *,
+        is_sorted: bool = False,
     ) -> Path:
-        """Replace `verdicts/<name>.parquet` whole; the versions of what made it go with it."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        """Replace `verdicts/<name>.parquet` whole; the versions of what made it go with it.
 
-        path = self.folder / "verdicts" / f"{name}.parquet"
-        rows = sorted(
-            ({field: getattr(verdict, field) for field in VERDICT_FIELDS} for verdict in verdicts),
-            key=lambda row: [row[field] for field in KEY],
-        )
-        for row in rows:
-            row |= {name: clean(text) for name, text in row.items() if isinstance(text, str)}
+        Verdicts that are sorted by key already are never held all at once.
+        """
+        path = self.folder / VERDICTS / f"{name}.parquet"
+        if not is_sorted:
+            verdicts = sorted(verdicts, key=by_key)
+        about = {} if versions is None else {VERSIONS: json.dumps(dict(versions)).encode()}
         with disk_in_words(path):
             path.parent.mkdir(exist_ok=True)
-            with temporary_beside(path) as temporary:
-                table = pa.Table.from_pylist(rows, schema=verdict_schema())
-                if versions is not None:
-                    about = {**(table.schema.metadata or {}), VERSIONS: json.dumps(dict(versions))}
-                    table = table.replace_schema_metadata(about)
-                pq.write_table(table, temporary, compression="zstd")
-                sync(temporary)
-                rename_for_good(temporary, path)
+        write_table(path, map(as_verdict_row, verdicts), verdict_schema(), about)
         return path
 
 

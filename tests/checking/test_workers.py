@@ -364,6 +364,40 @@ def test_a_response_that_hangs_its_reader_costs_no_other_its_verdict(
     assert found[20].result().reason == "reading response hang took more than 20 s"
 
 
+@pytest.mark.parametrize("checker", MATHEMATICAL)
+def test_a_response_over_the_memory_limit_costs_no_other_its_verdict(checker: str) -> None:
+    limits: dict[str, Any] = {"timeout_seconds": 20, "memory_limit_bytes": 16 << 20}
+    with CheckerPool(num_workers=1, checker=checker, **limits) as pool:
+        texts = ["\\boxed{5^2}", "x" * (24 << 20), "\\boxed{50/2}", "\\boxed{26}"]
+        found = [pool.submit(text, ("25",), BOX).result() for text in texts]
+        assert [each.status for each in found] == ["correct", "error", "correct", "incorrect"]
+        # Where the address space ends, Python ends with a traceback.
+        assert found[1].reason.startswith("the worker died twice reading response xxx")
+        assert found[1].reason.endswith("exit code 1 and exit code 1")
+
+
+def test_a_response_whose_worker_the_kernel_kills_costs_no_other_its_verdict(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = WorkerProcess.ask
+
+    def kill(self: WorkerProcess, requests: list[Any], seconds: float) -> object:
+        if any("greedy" in getattr(request, "response", "") for request in requests):
+            os.kill(self.pid, signal.SIGKILL)  # as the kernel does when memory runs out
+        return original(self, requests, seconds)
+
+    monkeypatch.setattr(workers, "_FIRST_HERE", 0)
+    monkeypatch.setattr(WorkerProcess, "ask", kill)
+    responses = [*["\\boxed{25}"] * 20, "greedy", *["\\boxed{25}"] * 20]
+    with CheckerPool(num_workers=1, timeout_seconds=20) as pool:
+        found = [pool.submit(response, ("25",), BOX) for response in responses]
+        statuses = [future.result().status for future in found]
+    assert statuses == [*["correct"] * 20, "error", *["correct"] * 20]
+    assert found[20].result().reason == (
+        "the worker died twice reading response greedy: killed by signal 9 and killed by signal 9"
+    )
+
+
 def test_verdicts_do_not_depend_on_order_or_threads(pool: CheckerPool) -> None:
     # n^2 against 16 is right for n = 4 only.
     expected = {n: "correct" if n == 4 else "incorrect" for n in range(12)}

@@ -1,11 +1,14 @@
 """The openai engine beside a bare aiohttp loop, against a mock server in a process of its own.
 
-    python tests/perf/openai_load.py [--prompts 100000] [--concurrency 256] [--rounds 20]
+    python -m tests.perf.openai_load [--prompts 100000] [--concurrency 256] [--rounds 20]
 
 Both sides send the same bodies over as many connections to the same server and read every answer
 as JSON; the bare loop does nothing else. They take turns, so that both see the same machine; the
 processor time of this process is told too, because a busy machine blurs the rest. The resident
 memory is its least and its most over all rounds, looked at ten times in each.
+
+Then one whole run over as many prompts is killed in the middle of its generation and goes on; what
+it had stored must be there after, each response once, and the memory of both processes is told.
 """
 
 import argparse
@@ -15,6 +18,7 @@ import json
 import multiprocessing
 import os
 import statistics
+import tempfile
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,6 +28,7 @@ from evalharness.engines.base import EngineOptions, PreparedPrompt, Request
 from evalharness.engines.openai import OpenAIEngine, RetryPolicy
 from evalharness.engines.openai.requests import request_body
 from evalharness.records import ResponseKey, Sampling
+from tests.perf.killing import Case, Ending, watch_run, whole_lines
 
 _TEXT = "First we compute the sum, then the product. " * 20 + "\\boxed{42}"
 _ANSWER = json.dumps(
@@ -110,15 +115,16 @@ def main() -> None:
         EngineOptions(base_url=url, concurrency=options.concurrency), RetryPolicy()
     )
     try:
-        measure(engine, url, options)
+        rate = measure(engine, url, options)
+        kill_and_resume(url, options.prompts, options.concurrency, options.prompts / rate)
     finally:
         engine.close()
         server.terminate()
         server.join()
 
 
-def measure(engine: OpenAIEngine, url: str, options: argparse.Namespace) -> None:
-    """Both sides in turns."""
+def measure(engine: OpenAIEngine, url: str, options: argparse.Namespace) -> float:
+    """Both sides in turns; the engine's requests a second."""
     engine.load("mock")
     requests = [
         Request(
@@ -132,7 +138,7 @@ def measure(engine: OpenAIEngine, url: str, options: argparse.Namespace) -> None
     found = engine._server
     assert found
     bodies = [request_body(found, request, Sampling()) for request in requests]
-    ratios, ours_cpu, bare_cpu, memory = [], [], [], []
+    ratios, ours_cpu, bare_cpu, memory, rates = [], [], [], [], []
     for turn in range(options.rounds):
         gc.collect()
         began = time.process_time()
@@ -143,6 +149,7 @@ def measure(engine: OpenAIEngine, url: str, options: argparse.Namespace) -> None
         bare_cpu.append((time.process_time() - middle) / len(requests))
         ratios.append(bare / ours)
         memory += resident
+        rates.append(len(requests) / ours)
         print(
             f"round {turn + 1}: engine {len(requests) / ours:,.0f} requests/s, bare aiohttp "
             f"{len(requests) / bare:,.0f}, ratio {bare / ours:.2f}"
@@ -151,7 +158,49 @@ def measure(engine: OpenAIEngine, url: str, options: argparse.Namespace) -> None
         f"{options.rounds * len(requests):,} requests a side at concurrency {options.concurrency}: "
         f"ratio {statistics.median(ratios):.2f} (median of the rounds), CPU a request "
         f"{1e6 * statistics.median(ours_cpu):.0f} and {1e6 * statistics.median(bare_cpu):.0f} us; "
-        f"resident MiB {min(memory) / 1024:.0f} to {max(memory) / 1024:.0f}"
+        f"resident MiB {min(memory) / 1024:.0f} to {max(memory) / 1024:.0f}",
+        flush=True,
+    )
+    return statistics.median(rates)
+
+
+def kill_and_resume(url: str, num_prompts: int, concurrency: int, seconds: float) -> None:
+    """One run, killed where it is expected to be half through, and gone on with to its tables."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        rows = (
+            {"problem": f"{row}: What is 6 times 7?", "gold": "42"} for row in range(num_prompts)
+        )
+        (folder / "load.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        arguments = ["--engine", "openai", "--base-url", url, "--model", "mock", "--template", "no"]
+        arguments += ["--benchmark", str(folder / "load.jsonl"), "--max-model-len", "4096"]
+        arguments += ["--max-tokens", "1000", "--concurrency", str(concurrency)]
+        case = Case(fault="load", arguments=arguments)
+        out, began = folder / "run", time.monotonic()
+        first = watch_run(case, out, "generate", seconds / 2)
+        before = whole_lines(out)
+        _tell_run("killed", first, len(before), began)
+        began = time.monotonic()
+        second = watch_run(case, out, "report", 0)
+        lines = whole_lines(out)
+        _tell_run("resumed, to its tables", second, len(lines), began)
+        keys = {json.loads(line)["problem_id"] for line in lines}
+        is_kept = lines[: len(before)] == before
+        print(
+            f"{len(lines) - len(keys)} repeated, {num_prompts - len(keys)} missing; the "
+            f"{len(before):,} lines from before the kill are {'' if is_kept else 'NOT '}there"
+        )
+        if not is_kept or not len(lines) == len(keys) == num_prompts:
+            raise SystemExit(1)
+
+
+def _tell_run(what: str, ending: Ending, num_lines: int, began: float) -> None:
+    memory = [kib for _, kib in ending.stored]
+    tenths = [memory[place * (len(memory) - 1) // 10] // 1024 for place in range(11)]
+    print(
+        f"run {what} after {time.monotonic() - began:.0f} s in phase {ending.phase}: {num_lines:,} "
+        f"responses stored; resident MiB at each tenth of its appends {tenths}",
+        flush=True,
     )
 
 

@@ -1,0 +1,43 @@
+"""Parquet files read and written in pieces of bounded size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from evalharness.store.files import disk_in_words, rename_for_good, sync, temporary_beside
+
+BATCH_ROWS = 4096
+
+
+def write_table(
+    path: Path, rows: Iterable[dict[str, Any]], schema: Any, about: dict[bytes, bytes]
+) -> None:
+    """Replace a table whole, its rows in the order in which they come.
+
+    Raises:
+        StoreError: the disk is full or gone; the old table is as before.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = schema.with_metadata(about) if about else schema
+    remaining = iter(rows)
+    with disk_in_words(path), temporary_beside(path) as temporary:
+        with pq.ParquetWriter(temporary, schema, compression="zstd") as table:
+            while batch := list(islice(remaining, BATCH_ROWS)):
+                table.write_table(pa.Table.from_pylist(batch, schema=schema))
+        sync(temporary)
+        rename_for_good(temporary, path)
+
+
+def table_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of a table, in its order."""
+    import pyarrow.parquet as pq
+
+    # With a buffer a large row group is read bit by bit, and not whole.
+    with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+        for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=columns):
+            yield from batch.to_pylist()
