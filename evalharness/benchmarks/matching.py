@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from evalharness.benchmarks.definition import folded
 from evalharness.benchmarks.loading import Benchmark
@@ -46,6 +46,20 @@ class ProblemIndex:
             if by_id is not None and not _is_same_problem(by_id.text, text):
                 return None
         return by_id
+
+    def holding(self, texts: Collection[str]) -> Benchmark | None:
+        """The smallest benchmark that has all of these problems, whitespace aside; None for none.
+
+        Two benchmarks may share problems (`amc23` is a part of `amc`).
+        """
+        wanted = {_squeezed(text) for text in texts}
+        found = [
+            benchmark
+            for benchmark in dict.fromkeys(each.name for each in self._benchmarks.values())
+            if wanted and wanted <= self._by_text[benchmark].keys()
+        ]
+        name = min(found, key=lambda name: len(self._by_text[name]), default=None)
+        return None if name is None else self._benchmarks[folded(name)]
 
     def _by_id(self, benchmark: Benchmark, problem_id: str) -> Problem | None:
         name, _, row = problem_id.rpartition("/")

@@ -70,9 +70,17 @@ def add_import(group: Any) -> None:
         "import",
         sources.import_files,
         "make a run of responses that were generated elsewhere",
-        "evalharness import outputs.jsonl --map response=completion --set model=mine --out runs/x",
+        "evalharness import outputs.jsonl --map response=completion --set model=mine --out runs/x\n"
+        "  evalharness import lm-eval-results/ --out runs/theirs",
     )
-    parser.add_argument("file", type=Path, nargs="+", metavar="FILE")
+    parser.add_argument(
+        "file",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="of lm-eval, lighteval, Inspect or the Qwen2.5-Math harness, or with columns of ours; "
+        "of a folder all such files",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument(
         "--map",
@@ -83,6 +91,17 @@ def add_import(group: Any) -> None:
     )
     parser.add_argument(
         "--set", action=Names, default=[], metavar="COLUMN=VALUE", help="a value for all rows"
+    )
+    parser.add_argument(
+        "--from",
+        dest="source_format",
+        choices=("lm-eval", "lighteval", "inspect", "qwen-math", "plain"),
+        help="which harness wrote the files (default: seen from their content)",
+    )
+    parser.add_argument(
+        "--score",
+        metavar="NAME[:FILTER]",
+        help="which of the source's scores is its verdict (default: the usual one, which is told)",
     )
     parser.add_argument("--tokenizer", help="counts tokens where the file doesn't")
     add_golds(parser)

@@ -191,6 +191,8 @@ def import_files(options: argparse.Namespace) -> int:
         tokenizer=options.tokenizer,
         golds=options.golds,
         command=options.command_line,
+        source_format=options.source_format,
+        score=options.score,
     )
     for note in result.notes:
         print(note, file=sys.stderr)

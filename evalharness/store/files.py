@@ -16,6 +16,8 @@ DAMAGED = "responses.damaged.jsonl"
 PROBLEMS = "problems.jsonl"
 PROMPTS = "prompts.jsonl"
 METRICS = "metrics.json"
+LABELS = "label@source"
+"""The verdict table that holds the verdicts of the harness that an imported file comes from."""
 
 
 def write_atomically(path: Path, text: str) -> None:
