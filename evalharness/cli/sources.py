@@ -106,3 +106,33 @@ def add_import(group: Any) -> None:
     parser.add_argument("--tokenizer", help="counts tokens where the file doesn't")
     add_golds(parser)
     parser.add_argument("--json", action="store_true")
+
+
+def add_export(group: Any) -> None:
+    """The grammar of `export`."""
+    parser = add_command(
+        group,
+        "export",
+        sources.export,
+        "write a run in the files of another tool",
+        "evalharness export runs/x --format lm-eval --out theirs/",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN")
+    parser.add_argument(
+        "--format",
+        required=True,
+        choices=("lm-eval", "inspect", "hf", "csv", "parquet"),
+        help="hf: .eval_results of a model's repository on the hub; inspect needs the extra "
+        "[inspect]",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="PLACE",
+        help="a file for csv and parquet, else a folder (default: beside the run)",
+    )
+    parser.add_argument("--force", action="store_true", help="write over files that are there")
+    parser.add_argument(
+        "--verdicts", metavar="NAME", help="a table of RUN/verdicts (default: the newest)"
+    )
+    parser.add_argument("--json", action="store_true", help="the paths and notes as one document")
