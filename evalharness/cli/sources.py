@@ -90,7 +90,11 @@ def add_import(group: Any) -> None:
         help="rename a column; repeatable",
     )
     parser.add_argument(
-        "--set", action=Names, default=[], metavar="COLUMN=VALUE", help="a value for all rows"
+        "--set",
+        action=Names,
+        default=[],
+        metavar="COLUMN=VALUE",
+        help="a value for all rows; an empty one takes the file's away",
     )
     parser.add_argument(
         "--from",

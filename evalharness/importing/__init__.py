@@ -59,7 +59,7 @@ def import_responses(
         files: what to read, files and folders.
         folder: the run folder to make; it must not hold a run yet.
         columns: our name -> the file's name of a column; such a file is read as a plain one.
-        constants: our column -> one value for all rows.
+        constants: our column -> one value for all rows; an empty one takes the file's away.
         tokenizer: folder or hub id; counts tokens where a row has no `n_tokens`.
         golds: which golds the first scoring uses.
         command: for the run's record.
@@ -84,7 +84,8 @@ def import_responses(
     sources, notes = read_sources(files, wanted, source_format)
     collected = Collected()
     collected.notes += [*notes, *(note for each in sources for note in each.notes)]
-    rows = [Row(row.place, {**row.cells, **constants}) for each in sources for row in each.rows]
+    values = {name: value or None for name, value in constants.items()}
+    rows = [Row(row.place, {**row.cells, **values}) for each in sources for row in each.rows]
     known = _known_benchmarks(rows, collected)
     by_name = {each.name: each for each in known.values()}
     index = ProblemIndex(by_name.values())

@@ -262,5 +262,8 @@ def _notes(
     if header.get("status") not in ("success", None):
         notes.append(f"{task}: the log says that its run ended as {header.get('status')}")
     if not is_ours:
-        notes.append(f"{task}: token counts are the provider's and may include the end token")
+        notes.append(
+            f"{task}: token counts are the provider's: they may include the end token and what a "
+            "batch was filled up with: --set n_tokens= drops them, --tokenizer counts anew"
+        )
     return tuple(notes)
