@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -32,7 +34,9 @@ def export_lm_eval(run: ExportedRun, target: Target) -> list[str]:
     stamp = time.isoformat(timespec="microseconds").partition("+")[0].replace(":", "-")
     folders = safe_names(model for model, _, _ in dict(run.parts()))
     tasks = _task_names(run)
-    files = safe_names(tasks.values())
+    # lm-eval's own rule for the names of its files, before ours.
+    plain = {task: re.sub(r"\W", "_", task) for task in tasks.values()}
+    files = safe_names(plain.values())
     by_model: dict[str, dict[Part, list[Response]]] = {}
     for part, responses in run.parts():
         by_model.setdefault(part[0], {})[part] = responses
@@ -40,7 +44,7 @@ def export_lm_eval(run: ExportedRun, target: Target) -> list[str]:
         for part, responses in parts.items():
             lines = _samples(run, responses)
             text = "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
-            name = f"samples_{files[tasks[part[1:]]]}_{stamp}.jsonl"
+            name = f"samples_{files[plain[tasks[part[1:]]]]}_{stamp}.jsonl"
             target.write(_storable(text), folders[model], name)
         named = {tasks[part[1:]]: (part, responses) for part, responses in parts.items()}
         results = _results(run, model, folders[model], named, time.timestamp())
@@ -93,7 +97,7 @@ def _samples(run: ExportedRun, responses: list[Response]) -> list[dict[str, Any]
                 "doc_hash": _hash(json.dumps(doc, indent=2, ensure_ascii=False)),
                 "prompt_hash": _hash(prompt),
                 "target_hash": _hash(gold),
-                _METRIC: sum(judged) / len(judged) if judged else None,
+                **({_METRIC: sum(judged) / len(judged)} if judged else {}),
                 "evalharness": {
                     "template": samples[0].template,
                     "sample_index": [each.sample_index for each in samples],
@@ -134,21 +138,12 @@ def _results(
     configs: dict[str, dict[str, Any]] = {}
     sizes: dict[str, dict[str, int]] = {}
     for task, (part, responses) in tasks.items():
-        accuracy = run.metric(part, "accuracy")
         num_problems = len({each.problem_id for each in responses})
         about = run.spec["benchmarks"].get(part[2], {})
-        results[task] = {
-            "name": task,
-            "alias": task,
-            "sample_len": num_problems,
-            f"{_METRIC},none": accuracy.get("value"),
-            f"{_METRIC}_stderr,none": accuracy.get("stderr"),
-        }
+        results[task] = {"name": task, "alias": task, "sample_len": num_problems}
+        results[task] |= _scores(_METRIC, run.metric(part, "accuracy"))
         for name in _MEANS:
-            row = run.metric(part, name)
-            if row.get("value") is not None:
-                results[task] |= {f"{name},none": row["value"]}
-                results[task] |= {f"{name}_stderr,none": row.get("stderr")}
+            results[task] |= _scores(name, run.metric(part, name))
         configs[task] = {
             "task": task,
             "dataset_path": about.get("source"),
@@ -183,7 +178,7 @@ def _results(
             "model_args": f"pretrained={model}",
             "limit": None,
             "gen_kwargs": run.sampling,
-            "random_seed": run.sampling.get("seed"),
+            **({"random_seed": run.sampling["seed"]} if "seed" in run.sampling else {}),
         },
         "date": date,
         "evalharness_version": __version__,
@@ -191,8 +186,15 @@ def _results(
         "model_name": model,
         "model_name_sanitized": folder,
         "chat_template": None,
-        "total_evaluation_time_seconds": None,
     }
+
+
+def _scores(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A metric with its error by lm-eval's names; nothing where it has no value."""
+    if row.get("value") is None:
+        return {}
+    error = row.get("stderr")
+    return {f"{name},none": row["value"], f"{name}_stderr,none": "N/A" if error is None else error}
 
 
 def _hash(text: str) -> str:

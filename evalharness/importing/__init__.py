@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,7 +86,13 @@ def import_responses(
     collected.notes += [*notes, *(note for each in sources for note in each.notes)]
     values = {name: value or None for name, value in constants.items()}
     rows = [Row(row.place, {**row.cells, **values}) for each in sources for row in each.rows]
-    known = _known_benchmarks(rows, collected)
+    tasks = {
+        str(row.cells.get("benchmark"))
+        for each in sources
+        for row in each.rows
+        if each.has_task_names
+    }
+    known = _known_benchmarks(rows, tasks - {constants.get("benchmark", "")}, collected)
     by_name = {each.name: each for each in known.values()}
     index = ProblemIndex(by_name.values())
     for place, cells in rows:
@@ -104,11 +110,13 @@ def import_responses(
     return ImportResult(verdicts=score_run(folder, golds), notes=import_notes(collected))
 
 
-def _known_benchmarks(rows: Sequence[Row], collected: Collected) -> dict[str, Benchmark]:
+def _known_benchmarks(
+    rows: Sequence[Row], tasks: Collection[str], collected: Collected
+) -> dict[str, Benchmark]:
     """By the name in the rows; one whose data isn't at hand is noted, not fatal.
 
-    Another harness names its tasks as it likes: a name that is not known counts as the benchmark
-    that holds the texts of all its problems.
+    Another harness names its tasks as it likes: one of `tasks` that is not known by name counts as
+    the benchmark that holds the texts of all its problems.
     """
     texts: dict[str, set[str]] = {}
     for row in rows:
@@ -120,7 +128,7 @@ def _known_benchmarks(rows: Sequence[Row], collected: Collected) -> dict[str, Be
     for name in sorted(texts):
         canonical = known_name(name)
         if canonical is None:
-            unknown.append(name)
+            unknown += [name] if name in tasks else []
             continue
         try:
             known[name] = load_benchmark(canonical)

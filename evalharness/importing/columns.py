@@ -47,6 +47,8 @@ class SourceFile:
     format: str
     rows: Sequence[Row]
     """Cells by the names in `COLUMNS`; a name that is missing has no value."""
+    has_task_names: bool = False
+    """Whether its benchmarks are names that a harness gave to tasks, not ours or the user's."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """For the run's record: the harness, its version, how it sampled."""
     notes: tuple[str, ...] = ()

@@ -72,6 +72,7 @@ def read_inspect(path: Path, wanted: Wanted) -> SourceFile:
         path=path,
         format="inspect",
         rows=rows,
+        has_task_names=not ours,
         about={
             "harness": "inspect",
             "packages": about.get("packages"),

@@ -74,6 +74,7 @@ def read_lighteval(path: Path, wanted: Wanted) -> SourceFile:
         path=path,
         format="lighteval",
         rows=rows,
+        has_task_names=True,
         about={
             "harness": "lighteval",
             "task": task,

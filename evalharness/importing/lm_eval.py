@@ -45,18 +45,20 @@ def read_lm_eval(path: Path, wanted: Wanted) -> SourceFile:
     task = named["task"] if named else path.stem
     results = _results(path, named["time"] if named else None)
     model = _model(results)
-    config = results.get("configs", {}).get(task, {}) if results else {}
+    task, config = _task(task, results)
     lines: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     for place, line in json_lines(path):
         if not line.keys() >= KEYS:
             missing = ", ".join(sorted(KEYS - line.keys()))
             raise InputError(f"{place}: not a sample of lm-eval: it has no {missing}")
         lines.setdefault(str(line["doc_id"]), []).append((place, line))
+    own_name = _benchmark(results, config)
+    benchmark = own_name or task
     chosen = _Choice(lines, wanted.score)
     rows: list[Row] = []
     for identifier, same in lines.items():
         place, line = chosen.line(same)
-        rows += _rows(place, line, identifier, task, model, chosen.metric)
+        rows += _rows(place, line, identifier, benchmark, model, chosen.metric)
     about: dict[str, Any] = {
         "harness": "lm-eval",
         "task": task,
@@ -64,7 +66,14 @@ def read_lm_eval(path: Path, wanted: Wanted) -> SourceFile:
         **{key: results[key] for key in ("lm_eval_version", "git_hash", "date") if key in results},
         **{key: config[key] for key in ("num_fewshot", "generation_kwargs") if key in config},
     }
-    return SourceFile(path=path, format="lm-eval", rows=rows, about=about, notes=chosen.notes(task))
+    return SourceFile(
+        path=path,
+        format="lm-eval",
+        rows=rows,
+        has_task_names=own_name is None,
+        about=about,
+        notes=chosen.notes(task),
+    )
 
 
 class _Choice:
@@ -130,7 +139,7 @@ def _rows(
     place: str,
     line: Mapping[str, Any],
     identifier: str,
-    task: str,
+    benchmark: str,
     model: str | None,
     metric: str | None,
 ) -> list[Row]:
@@ -149,7 +158,7 @@ def _rows(
     limit = settings.get("max_gen_toks", settings.get("max_new_tokens"))
     problem = next((doc[key] for key in _PROBLEM if isinstance(doc.get(key), str)), prompt)
     cells = {
-        "benchmark": task,
+        "benchmark": benchmark,
         "problem_id": identifier,
         "problem": problem,
         "gold": _gold(place, line.get("target"), doc),
@@ -226,6 +235,24 @@ def _results(path: Path, time: str | None) -> dict[str, Any]:
         return {}
     beside = path.with_name(f"results_{time}.json")
     return read_object(beside) if beside.is_file() else {}
+
+
+def _task(named: str, results: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """The task as the results call it, and its configuration; a file's name has no hyphens."""
+    configs = results.get("configs")
+    for task, config in configs.items() if isinstance(configs, Mapping) else ():
+        if named in (task, re.sub(r"\W", "_", task)) and isinstance(config, Mapping):
+            return task, config
+    return named, {}
+
+
+def _benchmark(results: Mapping[str, Any], config: Mapping[str, Any]) -> str | None:
+    """The benchmark that `evalharness export` made a task of."""
+    about = config.get("metadata")
+    if results.get("model_source") != "evalharness" or not isinstance(about, Mapping):
+        return None
+    name = about.get("benchmark")
+    return name if isinstance(name, str) and name else None
 
 
 def _model(results: Mapping[str, Any]) -> str | None:

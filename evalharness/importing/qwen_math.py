@@ -56,7 +56,7 @@ def read_qwen_math(path: Path, wanted: Wanted) -> SourceFile:
     about: dict[str, Any] = {"harness": "qwen-math", "task": benchmark}
     if named:
         about |= {"temperature": named["temperature"], "seed": named["seed"]}
-    return SourceFile(path=path, format="qwen-math", rows=rows, about=about)
+    return SourceFile(path=path, format="qwen-math", rows=rows, has_task_names=True, about=about)
 
 
 def _model(path: Path) -> str | None:

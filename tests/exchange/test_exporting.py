@@ -122,6 +122,77 @@ def test_two_templates_are_two_tasks(tmp_path: Path) -> None:
     assert carried(tmp_path / "back") == carried(run)
 
 
+def test_a_task_of_an_unknown_benchmark_comes_back_under_its_name(tmp_path: Path) -> None:
+    own = {"benchmark": "my-sums", "problem_id": "my-sums/7", "gold": "11"}
+    run = made(
+        tmp_path / "runs" / "x", row(0, 0, "11", **own), row(0, 0, "12", template="b", **own)
+    )
+    result = export_run(run, "lm-eval", tmp_path / "out")
+    assert {path.name.split("_20")[0] for path in result.paths} == {
+        "samples_my_sums_no",
+        "samples_my_sums_b",
+        "results",
+    }
+    imported(tmp_path / "back", tmp_path / "out")
+    assert carried(tmp_path / "back") == carried(run)
+
+
+def test_lm_eval_s_own_schema_and_table_take_the_files(run: Path, tmp_path: Path) -> None:
+    schema = pytest.importorskip("lm_eval.result_schema", reason="lm-eval isn't installed")
+    from lm_eval.utils import get_file_datetime, get_file_task_name, make_table
+
+    samples, results = export_run(run, "lm-eval", tmp_path / "out").paths
+    summary = json.loads(results.read_text())
+    assert summary.keys() - {"evalharness_version"} <= schema.EvalResults.__annotations__.keys()
+    assert summary["config"].keys() <= schema._EvalConfig.__annotations__.keys()
+    line = json.loads(samples.read_text().splitlines()[0])
+    assert line.keys() - schema.SampleResult.__annotations__.keys() == {
+        "exact_match",
+        "evalharness",
+    }
+    assert schema.SampleResult.__annotations__.keys() <= line.keys()
+    assert get_file_task_name(samples.name) == "practice"
+    assert f"results_{get_file_datetime(samples.name)}.json" == results.name
+    (line,) = [line for line in make_table(summary).splitlines() if "exact_match" in line]
+    cells = [cell.strip() for cell in line.split("|")]
+    assert cells[1] == "practice"
+    assert float(cells[7]) == 0.5  # behind version, filter, n-shot, metric and its arrow
+
+
+def test_every_key_of_a_real_sample_is_there(run: Path, tmp_path: Path) -> None:
+    folder = Path(__file__).parent.parent / "data" / "exchange" / "lm-eval"
+    (real,) = folder.rglob("samples_*.jsonl")
+    samples, results = export_run(run, "lm-eval", tmp_path / "out").paths
+    theirs = json.loads(real.read_text().splitlines()[0])
+    ours = json.loads(samples.read_text().splitlines()[0])
+    assert theirs.keys() <= ours.keys()
+    assert {name: type(theirs[name]) for name in theirs} == {
+        name: type(ours[name]) for name in theirs
+    }
+    summary = json.loads(results.read_text())
+    real_summary = json.loads(next(folder.rglob("results_*.json")).read_text())
+    # What describes lm-eval's own process and tokenizer has no counterpart.
+    missing = real_summary.keys() - summary.keys()
+    assert missing == {
+        "eot_token_id",
+        "fewshot_as_multiturn",
+        "git_hash",
+        "lm_eval_version",
+        "max_length",
+        "pretty_env_info",
+        "system_instruction",
+        "chat_template_sha",
+        "system_instruction_sha",
+        "task_hashes",
+        "tokenizer_bos_token",
+        "tokenizer_eos_token",
+        "tokenizer_pad_token",
+        "total_evaluation_time_seconds",
+        "transformers_version",
+        "upper_git_hash",
+    }
+
+
 def test_the_flat_table_has_every_column_and_both_verdicts(run: Path, tmp_path: Path) -> None:
     (path,) = export_run(run, "parquet", tmp_path / "x.parquet").paths
     frame = pd.read_parquet(path)

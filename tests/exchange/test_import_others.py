@@ -208,3 +208,12 @@ def test_a_folder_without_responses_is_refused(tmp_path: Path) -> None:
     (tmp_path / "in" / "a.json").write_text('{"a": 1}')
     with pytest.raises(InputError, match="no file in this folder holds responses"):
         imported(tmp_path / "run", tmp_path / "in")
+
+
+def test_a_benchmark_that_the_user_names_keeps_its_name_and_its_golds(tmp_path: Path) -> None:
+    # The text is that of practice/0, whose gold is 11.
+    row = {"benchmark": "mine", "problem": "Work out 8 + 3.", "gold": "12", "response": "12"}
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row | {"model": "m", "template": "t", "problem_id": "0"}) + "\n")
+    imported(tmp_path / "run", path)
+    assert statuses(tmp_path / "run") == {"mine/0": "correct"}
