@@ -217,3 +217,48 @@ def test_a_benchmark_that_the_user_names_keeps_its_name_and_its_golds(tmp_path: 
     path.write_text(json.dumps(row | {"model": "m", "template": "t", "problem_id": "0"}) + "\n")
     imported(tmp_path / "run", path)
     assert statuses(tmp_path / "run") == {"mine/0": "correct"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.jsonl", '{"benchmark": ' + "7" * 5000 + "}", r"a\.jsonl:1: not valid JSON: Exceeds"),
+        ("a.jsonl", '{"benchmark": ' + "[" * 90_000, r"a\.jsonl:1: not valid JSON: "),
+        ("a.jsonl", "[1]", r"a\.jsonl:1: must be an object, not \[1\]"),
+        ("a.jsonl", "\n\n", r"a\.jsonl: there are no rows"),
+        ("a.json", "[" + "7" * 5000 + "]", r"a\.json: .*Exceeds"),
+        ("a.json", "[" * 90_000, r"a\.json: "),
+        ("a.parquet", "PAR1 nonsense", r"a\.parquet: "),
+        ("a.eval", "PK nonsense", r"a\.eval: not a valid zip archive"),
+        ("a.csv", "benchmark,model\n1\n", r"a\.csv:2: the header has 2 columns"),
+        ("a.txt", "x", r"a\.txt: "),
+    ],
+)
+def test_a_file_that_is_no_such_file_is_refused_with_its_name(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=message):
+        imported(tmp_path / "run", tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("cell", "value", "message"),
+    [
+        ("label", float("nan"), r"a\.jsonl:2: label must be true or false, not nan"),
+        ("n_tokens", float("inf"), r'a\.jsonl:2: "n_tokens" must be a whole number, not inf'),
+        ("sample_index", 10**25, r'a\.jsonl:2: "sample_index" is too large'),
+        ("response", {"a": 1}, r'a\.jsonl:2: "response" must be a text'),
+        ("gold", {"a": 1}, r"a\.jsonl:2: gold: the gold is"),
+        ("model", ["m"], r'a\.jsonl:2: "model" must be a text'),
+    ],
+)
+def test_a_cell_that_is_no_value_is_refused_with_its_line(
+    tmp_path: Path, cell: str, value: object, message: str
+) -> None:
+    row = {"benchmark": "b", "problem": "1?", "gold": "1", "response": "1"}
+    row |= {"model": "m", "template": "t"}
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(row) + "\n" + json.dumps({**row, cell: value}) + "\n")
+    with pytest.raises(InputError, match=message):
+        imported(tmp_path / "run", path)
