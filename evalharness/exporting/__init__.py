@@ -25,6 +25,7 @@ _WRITERS: dict[str, Callable[[ExportedRun, Target], list[str]]] = {
 }
 EXPORT_FORMATS = tuple(_WRITERS)
 _ENDINGS = {"csv": ".csv", "parquet": ".parquet"}
+"""Of the formats that are one flat table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,5 +66,6 @@ def export_run(
         f"{folder.resolve().name}{_ENDINGS.get(form, f'-{form}')}"
     )
     target = Target(place, may_replace=force)
-    notes = _WRITERS[form](gather(folder, verdicts), target)
+    run = gather(folder, verdicts, with_metrics=form not in _ENDINGS)
+    notes = _WRITERS[form](run, target)
     return ExportResult(paths=tuple(target.written), notes=tuple(notes))

@@ -41,6 +41,7 @@ class ExportedRun:
     labels: Mapping[ResponseKey, Verdict]
     """The verdicts of the harness that the run was imported from."""
     metrics: tuple[Mapping[str, Any], ...]
+    """As in metrics.json; empty where a format has no place for them."""
 
     def parts(self) -> Iterator[tuple[tuple[str, str, str], list[Response]]]:
         """The responses of one model, template and benchmark at a time."""
@@ -81,8 +82,8 @@ class ExportedRun:
         return str(self.spec["sessions"][0]["started"])
 
 
-def gather(folder: Path, verdicts: str | None) -> ExportedRun:
-    """Read a run for an export.
+def gather(folder: Path, verdicts: str | None, *, with_metrics: bool) -> ExportedRun:
+    """Read a run for an export; the metrics cost more than the rest and not every format has them.
 
     Raises:
         InputError: it has no responses, or no such verdict table.
@@ -131,5 +132,5 @@ def gather(folder: Path, verdicts: str | None) -> ExportedRun:
         golds="corrected" if verdicts.endswith(CORRECTED) else "published",
         verdicts={each.key: each for each in read_verdicts(folder, verdicts)},
         labels={each.key: each for each in labels},
-        metrics=tuple(metrics_of(folder, verdicts)),
+        metrics=tuple(metrics_of(folder, verdicts)) if with_metrics else (),
     )
