@@ -14,6 +14,10 @@ _SAME_WORDS = 0.9
 """Copies of AIME 2024 that lack the figures or misstate row 22 keep at least 0.98 of the words."""
 
 
+_LEAST_LETTERS = 25
+"""A shorter problem may stand in another text by chance."""
+
+
 class ProblemIndex:
     """Looks problems up by benchmark, then by text, then by row."""
 
@@ -60,6 +64,22 @@ class ProblemIndex:
         ]
         name = min(found, key=lambda name: len(self._by_text[name]), default=None)
         return None if name is None else self._benchmarks[folded(name)]
+
+    def find_in_prompt(self, benchmark_name: str, text: str) -> Problem | None:
+        """The one problem whose text stands in a prompt; None where several do, or none."""
+        benchmark = self._benchmarks.get(folded(benchmark_name))
+        if benchmark is None:
+            return None
+        prompt = _squeezed(text)
+        found = [
+            known
+            for known in self._by_text[benchmark.name]
+            if len(known) >= _LEAST_LETTERS and known in prompt
+        ]
+        longest = max(found, key=len, default="")
+        if not found or any(known not in longest for known in found):
+            return None
+        return self._by_text[benchmark.name][longest][0]
 
     def _by_id(self, benchmark: Benchmark, problem_id: str) -> Problem | None:
         name, _, row = problem_id.rpartition("/")

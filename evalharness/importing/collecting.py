@@ -11,7 +11,7 @@ from evalharness.benchmarks import ProblemIndex
 from evalharness.benchmarks.golds import GOLD_RULES
 from evalharness.errors import InputError
 from evalharness.importing.cells import need_text, shown, whole_or_none
-from evalharness.importing.columns import REQUIRED
+from evalharness.importing.columns import PROBLEM_IS_PROMPT, REQUIRED
 from evalharness.records import Problem, Response, ResponseKey, Verdict
 
 
@@ -99,6 +99,8 @@ def _problem(
     if text is None and identifier is None:
         raise InputError(f"{place}: a row needs a problem or a problem_id")
     known = index.find(benchmark, identifier, text)
+    if known is None and text is not None and cells.get(PROBLEM_IS_PROMPT):
+        known = index.find_in_prompt(benchmark, text)
     if known is not None:
         collected.num_matched[known.benchmark] = collected.num_matched.get(known.benchmark, 0) + 1
         if cells.get("gold") is not None and not _is_same_gold(cells.get("gold"), known):

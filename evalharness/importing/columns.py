@@ -24,6 +24,8 @@ COLUMNS = (
     "prompt",
     "label",
 )
+PROBLEM_IS_PROMPT = "problem_is_prompt"
+"""A cell of readers alone: the problem's text may have an instruction around it."""
 REQUIRED = ("benchmark", "response", "model", "template")
 
 

@@ -19,7 +19,7 @@ from evalharness.importing.cells import (
     right_or_wrong,
     shown,
 )
-from evalharness.importing.columns import SourceFile, Wanted
+from evalharness.importing.columns import PROBLEM_IS_PROMPT, SourceFile, Wanted
 
 KEYS = frozenset({"doc", "model_response", "metric"})
 OLDER_KEYS = frozenset({"full_prompt", "predictions", "gold", "metrics"})
@@ -184,6 +184,7 @@ def _rows(
             "benchmark": task or (_short(own) if isinstance(own, str) else None),
             "problem_id": parts["identifier"] or None,
             "problem": parts["problem"],
+            PROBLEM_IS_PROMPT: True,
             "gold": parts["gold"],
             "response": need_text(place, "text", text, may_be_empty=True),
             "model": model,

@@ -1,4 +1,5 @@
 import json
+import os
 import struct
 import zipfile
 from pathlib import Path
@@ -7,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from evalharness import store
+from evalharness.benchmarks import load_benchmark
 from evalharness.errors import InputError
 from evalharness.importing import archive
 from tests.exchange.made import (
@@ -262,3 +264,17 @@ def test_a_cell_that_is_no_value_is_refused_with_its_line(
     path.write_text(json.dumps(row) + "\n" + json.dumps({**row, cell: value}) + "\n")
     with pytest.raises(InputError, match=message):
         imported(tmp_path / "run", path)
+
+
+@pytest.mark.skipif(not os.environ.get("EVALHARNESS_DATA"), reason="EVALHARNESS_DATA is not set")
+def test_lighteval_s_prompt_around_a_known_problem_gets_the_known_gold(tmp_path: Path) -> None:
+    problem = load_benchmark("math500").problems[3]
+    row = lighteval_row()
+    row["doc"] |= {
+        "query": f"Solve the following problem. Think step by step.\n\n{problem.text}",
+        "choices": ["ANSWER: a whole worked solution"],
+        "task_name": "math_500|0",
+    }
+    path = lighteval_file(tmp_path / "out", row)
+    imported(tmp_path / "run", path.rename(path.with_name("details.parquet")))
+    assert store.read_problems(tmp_path / "run") == {"math500/3": problem}
