@@ -92,7 +92,7 @@ def import_notes(collected: Collected) -> tuple[str, ...]:
     total = len(collected.responses)
     matched = sum(collected.num_matched.values())
     notes = [f"{total} responses; {matched} of them to problems of known benchmarks"]
-    notes += collected.notes
+    notes += dict.fromkeys(collected.notes)
     for name, number in sorted(collected.num_other_gold.items()):
         notes.append(
             f"{name}: {number} of {collected.num_matched[name]} rows bring a gold that is spelled "

@@ -278,3 +278,41 @@ def test_lighteval_s_prompt_around_a_known_problem_gets_the_known_gold(tmp_path:
     path = lighteval_file(tmp_path / "out", row)
     imported(tmp_path / "run", path.rename(path.with_name("details.parquet")))
     assert store.read_problems(tmp_path / "run") == {"math500/3": problem}
+
+
+def test_details_of_an_older_lighteval_are_read_too(tmp_path: Path) -> None:
+    row = {
+        "example": "What is 0+1?",
+        "full_prompt": "Q: What is 0+1?",
+        "gold": ["1"],
+        "predictions": ["\\boxed{1}"],
+        "metrics": {"extractive_match": 1.0},
+        "cont_tokens": [[1, 2, 3]],
+    }
+    path = lighteval_file(tmp_path / "out", row)
+    imported(tmp_path / "run", path)
+    (response,) = store.read_responses(tmp_path / "run")
+    assert (response.model, response.response, response.benchmark) == (
+        "maker/model",
+        "\\boxed{1}",
+        "sums",
+    )
+    assert set(labels(tmp_path / "run").values()) == {"correct"}
+    assert list(store.read_prompts(tmp_path / "run").values()) == ["Q: What is 0+1?"]
+
+
+def test_lists_that_an_older_lighteval_wrote_as_python_text_are_not_evaluated(
+    tmp_path: Path,
+) -> None:
+    row = {
+        "example": "1?",
+        "full_prompt": "1?",
+        "gold": "['1']",
+        "predictions": "[__import__('os').system('touch canary')]",
+        "metrics": {"extractive_match": 1.0},
+    }
+    path = lighteval_file(tmp_path / "out", row)
+    with pytest.raises(
+        InputError, match=r"row 0: this version of lighteval wrote lists as the text"
+    ):
+        imported(tmp_path / "run", path)
