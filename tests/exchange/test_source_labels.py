@@ -69,6 +69,15 @@ def test_a_run_without_labels_has_no_such_table(run: Path) -> None:
     assert compare_labels(run, ours(run)) is None
 
 
+def test_show_has_one_response_with_both(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", str(run), "sums/1"]) == 0
+    printed = capsys.readouterr().out
+    assert "→ correct: " in printed
+    assert "its source says incorrect" in printed
+    assert main(["show", str(run), "sums/4"]) == 0
+    assert "its source says" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("command", "names"),
     [
