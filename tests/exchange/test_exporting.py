@@ -328,3 +328,18 @@ def test_the_command_prints_the_paths_and_tells_what_is_lost(
     assert all(path.is_file() for path in paths)
     assert paths[0].parent.parent == run.with_name("x-lm-eval")
     assert "lm-eval has one score a problem" in printed.err
+
+
+@pytest.mark.parametrize("form", ["lm-eval", "inspect"])
+def test_a_response_that_the_engine_could_not_give_comes_back_as_one(
+    tmp_path: Path, form: str
+) -> None:
+    if form == "inspect":
+        pytest.importorskip("inspect_ai.log", reason="inspect_ai isn't installed")
+    failed = row(1, 0, "", finish_reason="error", n_tokens=0)
+    run = made(tmp_path / "runs" / "x", ROWS[0], failed)
+    assert verdicts(run)["maker/model", "no", "practice/1", 0] == "error"
+    export_run(run, form, tmp_path / "out")
+    imported(tmp_path / "back", tmp_path / "out")
+    assert carried(tmp_path / "back") == carried(run)
+    assert verdicts(tmp_path / "back") == verdicts(run)
