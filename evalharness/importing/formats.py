@@ -15,6 +15,7 @@ from evalharness.importing import inspect_log, lighteval, lm_eval, qwen_math
 from evalharness.importing.cells import parse_object
 from evalharness.importing.columns import SourceFile, Wanted
 from evalharness.importing.plain import check_columns, missing_columns, read_plain
+from evalharness.store import SPEC
 
 EVAL = ".eval"
 READABLE = (*SUFFIXES, ".arrow", EVAL)
@@ -87,6 +88,10 @@ def read_sources(
         if not path.is_dir():
             found.append(_reader(path, wanted, format_name).read(path, wanted))
             continue
+        if (path / SPEC).is_file():
+            raise InputError(
+                f"{display_path(path)} is a run already: score, compare and report take it as it is"
+            )
         left_out = []
         before = len(found)
         for inner in sorted(each for each in path.rglob("*") if each.is_file()):

@@ -205,6 +205,12 @@ def test_a_named_format_is_not_looked_for(tmp_path: Path) -> None:
         imported(tmp_path / "run", path, source_format="qwen-math")
 
 
+def test_a_run_is_not_imported_again(tmp_path: Path) -> None:
+    imported(tmp_path / "run", inspect_log(tmp_path / "a.eval", inspect_sample()))
+    with pytest.raises(InputError, match="is a run already: score, compare and report take it"):
+        imported(tmp_path / "again", tmp_path / "run")
+
+
 def test_a_folder_without_responses_is_refused(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.json").write_text('{"a": 1}')
