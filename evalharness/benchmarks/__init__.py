@@ -9,6 +9,7 @@ from evalharness.benchmarks.definition import (
 from evalharness.benchmarks.loading import (
     Benchmark,
     BenchmarkInfo,
+    benchmarks_at_hand,
     fetch_benchmark,
     list_benchmarks,
     load_benchmark,
@@ -23,6 +24,7 @@ __all__ = [
     "BenchmarkInfo",
     "Policies",
     "ProblemIndex",
+    "benchmarks_at_hand",
     "definition_paths",
     "fetch_benchmark",
     "known_name",

@@ -153,6 +153,22 @@ def load_rows(name_or_path: str, *, base_url: str = sources.GITHUB) -> list[Row]
     raise _unknown(name_or_path)
 
 
+def benchmarks_at_hand() -> list[Benchmark]:
+    """The shipped benchmarks whose data is on this machine; nothing is fetched.
+
+    Raises:
+        InputError: a shipped definition is broken, or `EVALHARNESS_DATA` names no folder.
+        DataError: data on this machine isn't what its definition says.
+    """
+    found = []
+    for path in definition_paths():
+        definition = read_definition(path)
+        here = _here(definition)
+        if here is not None:
+            found.append(_verified(definition, here))
+    return found
+
+
 def list_benchmarks() -> list[BenchmarkInfo]:
     """The shipped benchmarks, each really loaded and checked where its data is on this machine.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from evalharness.benchmarks.definition import folded
 from evalharness.benchmarks.loading import Benchmark
@@ -12,6 +12,10 @@ from evalharness.records import Problem
 
 _SAME_WORDS = 0.9
 """Copies of AIME 2024 that lack the figures or misstate row 22 keep at least 0.98 of the words."""
+
+
+_LEAST_LETTERS = 25
+"""A shorter problem may stand in another text by chance."""
 
 
 class ProblemIndex:
@@ -46,6 +50,36 @@ class ProblemIndex:
             if by_id is not None and not _is_same_problem(by_id.text, text):
                 return None
         return by_id
+
+    def holding(self, texts: Collection[str]) -> Benchmark | None:
+        """The smallest benchmark that has all of these problems, whitespace aside; None for none.
+
+        Two benchmarks may share problems (`amc23` is a part of `amc`).
+        """
+        wanted = {_squeezed(text) for text in texts}
+        found = [
+            benchmark
+            for benchmark in dict.fromkeys(each.name for each in self._benchmarks.values())
+            if wanted and wanted <= self._by_text[benchmark].keys()
+        ]
+        name = min(found, key=lambda name: len(self._by_text[name]), default=None)
+        return None if name is None else self._benchmarks[folded(name)]
+
+    def find_in_prompt(self, benchmark_name: str, text: str) -> Problem | None:
+        """The one problem whose text stands in a prompt; None where several do, or none."""
+        benchmark = self._benchmarks.get(folded(benchmark_name))
+        if benchmark is None:
+            return None
+        prompt = _squeezed(text)
+        found = [
+            known
+            for known in self._by_text[benchmark.name]
+            if len(known) >= _LEAST_LETTERS and known in prompt
+        ]
+        longest = max(found, key=len, default="")
+        if not found or any(known not in longest for known in found):
+            return None
+        return self._by_text[benchmark.name][longest][0]
 
     def _by_id(self, benchmark: Benchmark, problem_id: str) -> Problem | None:
         name, _, row = problem_id.rpartition("/")

@@ -199,7 +199,8 @@ def _read_jsonl(path: Path, name: str) -> list[Row]:
             place = f"{name}:{number}"
             try:
                 cells = json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
+            # A ValueError is a syntax error, or a number of thousands of digits.
+            except (ValueError, RecursionError) as error:
                 raise InputError(f"{place}: not valid JSON: {error}") from error
             rows.append(_row(place, cells))
     return rows
@@ -210,6 +211,10 @@ def _read_json(path: Path, name: str) -> list[Row]:
         table = json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
         raise InputError(f"{name}:{error.lineno}: not valid JSON: {error.msg}") from error
+    except UnicodeDecodeError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name}: not valid JSON: {error}") from error
     if not isinstance(table, list):
         raise InputError(f"{name}: must be a list of objects, one a problem")
     return [_row(f"{name}: row {index}", cells) for index, cells in enumerate(table)]

@@ -13,7 +13,7 @@ from evalharness import __version__
 from evalharness.cli.config import apply_config
 from evalharness.cli.reading import add_check, add_compare, add_report, add_show
 from evalharness.cli.running import add_merge, add_run, add_score, add_suite, add_verify
-from evalharness.cli.sources import add_benchmarks, add_fetch, add_import, add_templates
+from evalharness.cli.sources import add_benchmarks, add_export, add_fetch, add_import, add_templates
 from evalharness.cli.train import add_train
 from evalharness.errors import EvalHarnessError
 
@@ -96,6 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_templates,
         add_fetch,
         add_import,
+        add_export,
         add_train,
     ):
         add(group)

@@ -70,9 +70,17 @@ def add_import(group: Any) -> None:
         "import",
         sources.import_files,
         "make a run of responses that were generated elsewhere",
-        "evalharness import outputs.jsonl --map response=completion --set model=mine --out runs/x",
+        "evalharness import outputs.jsonl --map response=completion --set model=mine --out runs/x\n"
+        "  evalharness import lm-eval-results/ --out runs/theirs",
     )
-    parser.add_argument("file", type=Path, nargs="+", metavar="FILE")
+    parser.add_argument(
+        "file",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="of lm-eval, lighteval, Inspect or the Qwen2.5-Math harness, or with columns of ours; "
+        "of a folder all such files",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument(
         "--map",
@@ -82,8 +90,53 @@ def add_import(group: Any) -> None:
         help="rename a column; repeatable",
     )
     parser.add_argument(
-        "--set", action=Names, default=[], metavar="COLUMN=VALUE", help="a value for all rows"
+        "--set",
+        action=Names,
+        default=[],
+        metavar="COLUMN=VALUE",
+        help="a value for all rows; an empty one takes the file's away",
+    )
+    parser.add_argument(
+        "--from",
+        dest="source_format",
+        choices=("lm-eval", "lighteval", "inspect", "qwen-math", "plain"),
+        help="which harness wrote the files (default: seen from their content)",
+    )
+    parser.add_argument(
+        "--score",
+        metavar="NAME[:FILTER]",
+        help="which of the source's scores is its verdict (default: the usual one, which is told)",
     )
     parser.add_argument("--tokenizer", help="counts tokens where the file doesn't")
     add_golds(parser)
     parser.add_argument("--json", action="store_true")
+
+
+def add_export(group: Any) -> None:
+    """The grammar of `export`."""
+    parser = add_command(
+        group,
+        "export",
+        sources.export,
+        "write a run in the files of another tool",
+        "evalharness export runs/x --format lm-eval --out theirs/",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN")
+    parser.add_argument(
+        "--format",
+        required=True,
+        choices=("lm-eval", "inspect", "hf", "csv", "parquet"),
+        help="hf: .eval_results of a model's repository on the hub; inspect needs the extra "
+        "[inspect]",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="PLACE",
+        help="a file for csv and parquet, else a folder (default: beside the run)",
+    )
+    parser.add_argument("--force", action="store_true", help="write over files that are there")
+    parser.add_argument(
+        "--verdicts", metavar="NAME", help="a table of RUN/verdicts (default: the newest)"
+    )
+    parser.add_argument("--json", action="store_true", help="the paths and notes as one document")

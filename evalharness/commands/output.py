@@ -39,10 +39,20 @@ def audit_lines(benchmark: Benchmark) -> list[str]:
 
 
 def print_run(folder: Path, verdicts: str, form: str) -> None:
-    """The table on stdout, and the page beside the run where the extra for it is installed."""
+    """The table on stdout, and the page beside the run where the extra for it is installed.
+
+    Where the run was imported with the source's own verdicts, ours stand beside them.
+    """
     from evalharness.report.runs import ReportOptions, render_runs, try_write_page
+    from evalharness.report.source_labels import compare_labels
+    from evalharness.report.terminal import as_terminal
 
     sys.stdout.write(render_runs([folder], form, ReportOptions(verdicts=verdicts)))
+    labels = compare_labels(folder, verdicts)
+    if labels is not None:
+        # The form for programs is the metrics alone; the comparison goes where people look.
+        stream = sys.stdout if form == "terminal" else sys.stderr
+        stream.write(as_terminal([labels.table()]))
     print_note(try_write_page(folder))
 
 

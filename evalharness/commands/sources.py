@@ -1,4 +1,4 @@
-"""benchmarks, templates, fetch and import: what goes into a run."""
+"""benchmarks, templates, fetch, import and export: what goes into a run and out of it."""
 
 from __future__ import annotations
 
@@ -190,8 +190,31 @@ def import_files(options: argparse.Namespace) -> int:
         tokenizer=options.tokenizer,
         golds=options.golds,
         command=options.command_line,
+        source_format=options.source_format,
+        score=options.score,
     )
     for note in result.notes:
         print_note(note)
     print_run(options.out, result.verdicts, "json" if options.json else "terminal")
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write a run for another tool; the paths on stdout, what is lost on stderr."""
+    from evalharness.exporting import export_run
+
+    result = export_run(
+        options.run,
+        options.format,
+        options.out,
+        verdicts=options.verdicts,
+        force=options.force,
+    )
+    if options.json:
+        print_json({"paths": [str(path) for path in result.paths], "notes": list(result.notes)})
+        return 0
+    for note in result.notes:
+        print(note, file=sys.stderr)
+    for path in result.paths:
+        print_line(str(path))
     return 0

@@ -11,11 +11,13 @@ from evalharness.errors import InputError
 from evalharness.report.gather import choose_verdicts
 from evalharness.report.terminal import visible
 from evalharness.store import (
+    LABELS,
     read_problems,
     read_prompts,
     read_responses,
     read_spec,
     read_verdicts,
+    verdict_names,
 )
 
 _EXCERPT = 60
@@ -56,7 +58,7 @@ def problem_record(
     model: str | None = None,
     template: str | None = None,
 ) -> dict[str, Any]:
-    """A problem with its golds and every response with prompt and verdict.
+    """A problem with its golds and every response with prompt, verdict and that of its source.
 
     Raises:
         InputError: the run has no such problem, or no such response to it.
@@ -72,12 +74,18 @@ def problem_record(
         for verdict in read_verdicts(folder, choose_verdicts(folder, verdicts))
         if verdict.problem_id == problem_id
     }
+    theirs = {
+        verdict.key: verdict.status
+        for verdict in (read_verdicts(folder, LABELS) if LABELS in verdict_names(folder) else ())
+        if verdict.problem_id == problem_id
+    }
     prompts = read_prompts(folder)
     responses = [
         dataclasses.asdict(response)
         | {
             "prompt": prompts.get(response.prompt_sha256 or ""),
             "verdict": dataclasses.asdict(found[response.key]) if response.key in found else None,
+            "source_status": theirs.get(response.key),
         }
         for response in read_responses(folder)
         if response.problem_id == problem_id
@@ -124,4 +132,6 @@ def render_problem(record: dict[str, Any]) -> str:
                     f"  elsewhere {verdict['lenient_extracted']!r} by "
                     f"{verdict['lenient_extraction']}: {verdict['lenient_status']}"
                 )
+        if row["source_status"]:
+            lines.append(f"  its source says {row['source_status']}")
     return visible("\n".join(lines))

@@ -8,6 +8,7 @@ else can be made again.
 from evalharness.store.files import (
     DAMAGED,
     JSONL,
+    LABELS,
     METRICS,
     PARQUET,
     PROBLEMS,
@@ -36,6 +37,7 @@ from evalharness.store.writing import RecoveredResponses, RunWriter
 __all__ = [
     "DAMAGED",
     "JSONL",
+    "LABELS",
     "METRICS",
     "PARQUET",
     "PROBLEMS",

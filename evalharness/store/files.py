@@ -17,6 +17,8 @@ PROBLEMS = "problems.jsonl"
 PROMPTS = "prompts.jsonl"
 METRICS = "metrics.json"
 VERDICTS = "verdicts"
+LABELS = "label@source"
+"""The verdict table that holds the verdicts of the harness that an imported file comes from."""
 
 
 def write_atomically(path: Path, text: str) -> None:

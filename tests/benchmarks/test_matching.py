@@ -97,3 +97,33 @@ def test_amc23_rows_with_amc_ids_are_found_by_text():
     assert index.find("amc", None, text).problem_id == "amc/43"
     assert index.find("amc23", "amc/43", text).problem_id == "amc23/0"
     assert index.find("amc23", "amc/43", None) is None
+
+
+LONG = ["How many primes lie below one hundred?", "How many primes lie below one hundred? Add 7."]
+PROMPTS = ProblemIndex(
+    [benchmark("long", [*LONG, "What is the square of fifteen, exactly?", "1+1?"])]
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (f"Solve this.\n\n{LONG[0]}\n\nAnswer:", "long/0"),
+        # The first problem stands in the second: the longer one is meant.
+        (f"Solve this.\n{LONG[1]}", "long/1"),
+        # A few-shot prompt has several problems: none of them is named.
+        (f"{LONG[0]} 25.\nWhat is the square of fifteen, exactly?", None),
+        ("Solve this: 1+1?", None),  # too short to be no chance
+        ("Solve this.", None),
+    ],
+)
+def test_a_prompt_around_one_problem_is_that_problem(text, found):
+    problem = PROMPTS.find_in_prompt("long", text)
+    assert (problem.problem_id if problem else None) == found
+
+
+def test_a_task_is_the_smallest_benchmark_that_has_all_its_problems():
+    assert INDEX.holding(["What is 2 + 2?"]).name == "small"
+    assert INDEX.holding(["What is 2 + 2?", "What is 1+1?"]).name == "big"
+    assert INDEX.holding(["What is 2 + 2?", "What is 3+3?"]) is None
+    assert INDEX.holding([]) is None

@@ -1,0 +1,102 @@
+"""Scores as the `.eval_results/*.yaml` of a model's repository on the Hugging Face hub."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from evalharness import __version__
+from evalharness.benchmarks.definition import definition_paths, read_definition
+from evalharness.benchmarks.sources import HubDataset
+from evalharness.errors import InputError
+from evalharness.exporting.gathering import ExportedRun
+from evalharness.exporting.places import Target, safe_names
+
+
+class _Entry(NamedTuple):
+    dataset: HubDataset
+    value: float
+    notes: str
+
+
+def export_hub(run: ExportedRun, target: Target) -> list[str]:
+    """`<model>/.eval_results/<benchmark>.yaml` with the accuracy in percent, one entry a template.
+
+    A benchmark that is no data set of the hub has no place in this format, nor has a score over
+    some of its problems only: both are left out, and said.
+
+    Source: huggingface_hub, `EvalResultEntry`; https://huggingface.co/docs/hub/eval-results.
+
+    Raises:
+        InputError: nothing of the run fits.
+    """
+    notes = [
+        "values are percent; the task id is the config of the data set, or default: compare it "
+        "with the eval.yaml of the data set's repository before you upload",
+        "an entry is one number: n, k, the interval, sampling and checker stand in its notes as "
+        "text, responses and lengths nowhere",
+    ]
+    found: dict[tuple[str, str], list[_Entry]] = {}
+    for part, responses in run.parts():
+        model, _, benchmark = part
+        dataset = _dataset(benchmark)
+        if dataset is None:
+            notes.append(f"left out: {benchmark} is no data set of the hub")
+            continue
+        published = run.spec["benchmarks"].get(benchmark, {}).get("num_published")
+        num_problems = len({each.problem_id for each in responses})
+        if published != num_problems:
+            notes.append(
+                f"left out: {model} on {benchmark}: {num_problems} of {published} problems"
+            )
+            continue
+        entry = _Entry(dataset, *_score(run, part))
+        found.setdefault((model, benchmark), []).append(entry)
+    if not found:
+        raise InputError(f"{run.name}: nothing fits .eval_results: {'; '.join(notes[2:])}")
+    folders = safe_names(model for model, _ in found)
+    files = safe_names(benchmark for _, benchmark in found)
+    for (model, benchmark), entries in found.items():
+        text = _yaml(entries, run.started)
+        target.write(text, folders[model], ".eval_results", f"{files[benchmark]}.yaml")
+    return list(dict.fromkeys(notes))
+
+
+def _dataset(benchmark: str) -> HubDataset | None:
+    for path in definition_paths():
+        if path.stem == benchmark:
+            sources = read_definition(path).sources
+            return next((each for each in sources if isinstance(each, HubDataset)), None)
+    return None
+
+
+def _score(run: ExportedRun, part: tuple[str, str, str]) -> tuple[float, str]:
+    """The accuracy in percent, and what it means in one line."""
+    row = run.metric(part, "accuracy")
+    sampling = run.sampling
+    about = [f"template {part[1]}", f"n={row['n']:g}", f"k={row['k']:g}"]
+    if row.get("low") is not None:
+        about.append(f"95% interval [{100 * row['low']:.1f}, {100 * row['high']:.1f}]")
+    about += [f"{name} {sampling[name]}" for name in ("temperature", "max_tokens") if sampling]
+    about += [f"checker {run.checker}", f"{run.golds} golds", f"evalharness {__version__}"]
+    return round(100 * row["value"], 2), ", ".join(about)
+
+
+def _yaml(entries: list[_Entry], date: str) -> str:
+    import yaml
+    from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
+
+    rows: list[dict[str, Any]] = eval_result_entries_to_yaml(
+        [
+            EvalResultEntry(
+                dataset_id=each.dataset.hub,
+                task_id=each.dataset.config or "default",
+                value=each.value,
+                dataset_revision=each.dataset.revision,
+                date=date,
+                notes=each.notes,
+            )
+            for each in entries
+        ]
+    )
+    text: str = yaml.safe_dump(rows, sort_keys=False, allow_unicode=True)
+    return text

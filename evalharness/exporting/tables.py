@@ -1,0 +1,85 @@
+"""One flat table, a response a row, as CSV or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+from evalharness.exporting.gathering import ExportedRun
+from evalharness.exporting.places import Target
+from evalharness.records import Response
+from evalharness.report.tables import harmless
+from evalharness.store.files import disk_in_words, rename_for_good, sync, temporary_beside
+from evalharness.store.rows import RESPONSE_FIELDS, clean
+
+_JUDGED = (
+    "status",
+    "extracted",
+    "extraction",
+    "gold",
+    "method",
+    "reason",
+    "note",
+    "lenient_status",
+    "lenient_extracted",
+    "answer_group",
+)
+COLUMNS = (*RESPONSE_FIELDS, "problem", "golds", "prompt", *_JUDGED, "checker", "source_status")
+"""Those of responses.parquet, the problem with its golds and its prompt, the verdict on it, the
+table that the verdict is from, and the status that the source of an import gave."""
+_WHOLE = {"sample_index", "seed", "prompt_tokens", "num_tokens", "token_limit", "answer_group"}
+
+
+def export_csv(run: ExportedRun, target: Target) -> list[str]:
+    """CSV; a cell that a spreadsheet would run as a formula is quoted with `'`, golds are JSON."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    num_quoted = 0
+    for response in run.responses:
+        row = _row(run, response)
+        row["golds"] = json.dumps(row["golds"], ensure_ascii=False)
+        safe = {name: harmless(value) for name, value in row.items()}
+        num_quoted += sum(safe[name] != row[name] for name in safe)
+        writer.writerow(safe)
+    target.write(text.getvalue())
+    if num_quoted:
+        return [
+            f"{num_quoted} cells begin like a formula of a spreadsheet and got a ' before them: "
+            "--format parquet has them as they are"
+        ]
+    return []
+
+
+def export_parquet(run: ExportedRun, target: Target) -> list[str]:
+    """Parquet with zstd; `golds` is a list."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = dict.fromkeys(_WHOLE, pa.int64()) | {"golds": pa.list_(pa.string())}
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
+    table = pa.Table.from_pylist([_row(run, each) for each in run.responses], schema=schema)
+    path = target.claim()
+    with disk_in_words(path), temporary_beside(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+        sync(temporary)
+        rename_for_good(temporary, path)
+    target.written.append(path)
+    return []
+
+
+def _row(run: ExportedRun, response: Response) -> dict[str, Any]:
+    verdict = run.verdicts.get(response.key)
+    label = run.labels.get(response.key)
+    row: dict[str, Any] = {name: getattr(response, name) for name in RESPONSE_FIELDS}
+    row |= {
+        "problem": run.problems[response.problem_id].text,
+        "golds": list(run.golds_of(response)),
+        "prompt": run.prompt(response),
+        "checker": run.checker,
+        "source_status": label.status if label else None,
+    }
+    row |= {name: getattr(verdict, name) if verdict else None for name in _JUDGED}
+    return {name: clean(value) if isinstance(value, str) else value for name, value in row.items()}

@@ -1,0 +1,63 @@
+"""Rows with our columns, or with others that the user maps: JSONL, JSON, CSV, Parquet, Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from evalharness.benchmarks.sources import Row, read_file
+from evalharness.definitions import display_path, suggestion
+from evalharness.errors import InputError
+from evalharness.importing.columns import COLUMNS, REQUIRED, SourceFile, Wanted
+
+
+def read_plain(path: Path, wanted: Wanted) -> SourceFile:
+    """All rows of a file, its columns renamed.
+
+    Raises:
+        InputError: the file can't be read, or a column that an import needs isn't there.
+    """
+    rows = read_file(path)
+    check_columns(path, {column for row in rows for column in row.cells}, wanted)
+    names = {ours: wanted.columns.get(ours, ours) for ours in COLUMNS}
+    return SourceFile(
+        path=path,
+        format="plain",
+        rows=[
+            Row(row.place, {ours: row.cells.get(theirs) for ours, theirs in names.items()})
+            for row in rows
+        ],
+    )
+
+
+def missing_columns(existing: Collection[str], wanted: Wanted) -> list[str]:
+    """The columns that an import needs and that neither the file nor a flag gives."""
+    return [
+        ours
+        for ours in REQUIRED
+        if wanted.columns.get(ours, ours) not in existing and ours not in wanted.constants
+    ]
+
+
+def check_columns(path: Path, existing: Collection[str], wanted: Wanted) -> None:
+    """Refuse a file that lacks a column.
+
+    Raises:
+        InputError: says which, what the file has, and which flags help.
+    """
+    missing = missing_columns(existing, wanted)
+    if missing:
+        theirs = wanted.columns.get(missing[0], missing[0])
+        more = f"; {', '.join(missing[1:])} missing too" if missing[1:] else ""
+        raise InputError(
+            f'{display_path(path)}: no column "{theirs}"{suggestion(theirs, existing)} '
+            f"It has {', '.join(sorted(existing))}{more}. "
+            f"Rename one with --map {missing[0]}=..., or give "
+            f"one value to all rows with --set {missing[0]}=..."
+        )
+    for ours, theirs in wanted.columns.items():
+        if theirs not in existing:
+            raise InputError(
+                f'{display_path(path)}: --map {ours}={theirs}: no column "{theirs}"'
+                f"{suggestion(theirs, existing)}"
+            )

@@ -1,0 +1,103 @@
+"""What an import writes down about itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalharness.benchmarks import Benchmark
+from evalharness.benchmarks.sources import sha256_of
+from evalharness.checking import DEFAULT_ANSWER_FORMAT
+from evalharness.importing.collecting import Collected
+from evalharness.importing.columns import SourceFile
+from evalharness.records import GoldChoice
+from evalharness.session import describe_session
+from evalharness.store import run_id
+from evalharness.templates import load_template, template_names
+
+
+def run_record(
+    files: Sequence[SourceFile],
+    collected: Collected,
+    known: Mapping[str, Benchmark],
+    golds: GoldChoice,
+    command: str,
+) -> dict[str, Any]:
+    """What run.json says of an import."""
+    keys = collected.responses.keys()
+    identity = {"imported": _hashes([each.path for each in files])}
+    templates: dict[str, Any] = {}
+    for name in dict.fromkeys(key.template for key in keys):
+        if name in template_names():
+            template = load_template(name)
+            templates[name] = dataclasses.asdict(template) | {"sha256": template.sha256}
+        else:
+            templates[name] = {"answer_format": DEFAULT_ANSWER_FORMAT}
+    benchmarks: dict[str, Any] = {}
+    for problem in collected.problems.values():
+        entry = benchmarks.setdefault(
+            problem.benchmark,
+            {
+                "title": problem.benchmark,
+                "fingerprint": None,
+                "num_problems": 0,
+                "source": "the imported files",
+            },
+        )
+        entry["num_problems"] += 1
+    for name in collected.num_matched:
+        benchmarks[name] |= {
+            "title": known[name].title,
+            "fingerprint": known[name].fingerprint,
+            "num_published": known[name].num_published,
+            "source": known[name].source,
+            "policy": known[name].policies.general.to_table(),
+        }
+    return {
+        "format": 1,
+        "run_id": run_id(identity),
+        "status": "complete",
+        "identity": identity,
+        "models": {name: {"engine": "import"} for name in dict.fromkeys(key.model for key in keys)},
+        "templates": templates,
+        "benchmarks": benchmarks,
+        "golds": golds,
+        "sources": [
+            {"file": each.path.name, "format": each.format, **_storable(each.about)}
+            for each in files
+        ],
+        "sessions": [describe_session(command)],
+    }
+
+
+def _hashes(paths: Sequence[Path]) -> dict[str, str]:
+    """Name -> sha256; the whole path where two files have one name."""
+    counts = Counter(path.name for path in paths)
+    return {
+        path.name if counts[path.name] == 1 else path.as_posix(): sha256_of(path) for path in paths
+    }
+
+
+def _storable(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What JSON can hold; the rest of a foreign file's settings as text."""
+    return dict(json.loads(json.dumps(about, default=str)))
+
+
+def import_notes(collected: Collected) -> tuple[str, ...]:
+    """How many rows were matched to what, and what a reader must know."""
+    total = len(collected.responses)
+    matched = sum(collected.num_matched.values())
+    notes = [f"{total} responses; {matched} of them to problems of known benchmarks"]
+    notes += dict.fromkeys(collected.notes)
+    for name, number in sorted(collected.num_other_gold.items()):
+        notes.append(
+            f"{name}: {number} of {collected.num_matched[name]} rows bring a gold that is spelled "
+            "otherwise than the benchmark's; the benchmark's counts"
+        )
+    if any(response.num_tokens is None for response in collected.responses.values()):
+        notes.append("some rows have no n_tokens: name --tokenizer to count them")
+    return tuple(notes)
