@@ -164,21 +164,18 @@ def test_other_verdicts_are_another_run_object_and_the_first_stays(engine: Scrip
         compare([run, by_other])
 
 
-@pytest.mark.parametrize(
-    ("name", "beginning"),
-    [
-        ("r.md", "Accuracy in %"),
-        ("r.csv", "benchmark,model,template,metric"),
-        ("r.json", "[\n"),
-        ("r.tex", "%"),
-        ("r.txt", "Accuracy in %"),
-    ],
-)
-def test_a_report_has_the_format_of_its_suffix(
-    engine: ScriptedEngine, name: str, beginning: str
-) -> None:
-    assert evaluated().report(name) == Path(name)
-    assert beginning in Path(name).read_text()[:200]
+def test_a_report_has_the_format_of_its_suffix(engine: ScriptedEngine) -> None:
+    run = evaluated(models="x")
+    beginnings = {
+        "r.md": "Accuracy in %",
+        "r.csv": "benchmark,model,template,metric",
+        "r.json": "[\n",
+        "r.tex": "%",
+        "r.txt": "Accuracy in %",
+    }
+    for name, beginning in beginnings.items():
+        assert run.report(name) == Path(name)
+        assert beginning in Path(name).read_text()[:200]
 
 
 def test_a_run_shows_itself(engine: ScriptedEngine) -> None:
@@ -226,13 +223,14 @@ def wrong_calls() -> list[tuple[Callable[[], object], type[EvalHarnessError], st
     ]
 
 
-@pytest.mark.parametrize("number", range(len(wrong_calls())))
-def test_a_wrong_call_raises_one_clear_error(engine: ScriptedEngine, number: int) -> None:
+def test_a_wrong_call_raises_one_clear_error(engine: ScriptedEngine) -> None:
     evaluated()
-    call, kind, message = wrong_calls()[number]
-    with pytest.raises(kind) as caught:
-        call()
-    assert message in str(caught.value)
+    asked = len(engine.asked)
+    for call, kind, message in wrong_calls():
+        with pytest.raises(kind) as caught:
+            call()
+        assert message in str(caught.value)
+    assert len(engine.asked) == asked
 
 
 def test_failed_responses_raise_and_the_others_are_in_the_folder(engine: ScriptedEngine) -> None:
@@ -303,8 +301,13 @@ def test_a_user_s_script_type_checks_and_a_wrong_keyword_does_not(tmp_path: Path
         "evaluate(sample=4)\n"
         "evaluate(golds='best')\n"
     )
+    # Only the script and what it imports of ours: reading torch's types takes minutes.
+    Path(tmp_path / "mypy.ini").write_text(
+        "[mypy]\nstrict = True\nfollow_imports = skip\n"
+        "[mypy-evalharness.*]\nfollow_imports = silent\n"
+    )
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", str(script)],
+        [sys.executable, "-m", "mypy", str(script)],
         capture_output=True,
         text=True,
         check=False,
