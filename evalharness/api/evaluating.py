@@ -37,6 +37,7 @@ def evaluate(
     overlong: Literal["refuse", "record"] | None = None,
     config: Place | None = None,
     protocol: Place | None = None,
+    tracker: Literal["wandb", "trackio", "tensorboard"] | None = None,
     quiet: bool | None = None,
     engine: str | None = None,
     dtype: str | None = None,
@@ -83,6 +84,7 @@ def evaluate(
         overlong: whether a prompt that fills the context stops the run or counts as failed.
         config: a TOML with any of these flags; a keyword wins.
         protocol: a published evaluation; config and keywords win.
+        tracker: also send the metrics there.
         quiet: no progress on stderr.
         engine: auto, vllm, transformers, openai or replay.
         dtype: of the weights.

@@ -52,6 +52,7 @@ def refuse_failed(result: RunResult) -> None:
 
 def draw_run(options: argparse.Namespace) -> RunResult:
     """Draw, check and store what the options of `run` ask for."""
+    from evalharness.commands.tracking import send_metrics, tracked
     from evalharness.pipeline import run
     from evalharness.plan import RunPlan, Shard, default_folder
     from evalharness.protocols import load_protocol, record_protocol
@@ -85,13 +86,16 @@ def draw_run(options: argparse.Namespace) -> RunResult:
     folder = options.out or default_folder(plan)
     protocol = load_protocol(options.protocol) if options.protocol else None
     deviations = protocol.flag_deviations(vars(options)) if protocol else []
-    with RunProgress(quiet=options.quiet) as progress:
-        progress.note(f"run folder: {folder}")
-        for benchmark in plan.benchmarks:
-            if not benchmark.verified:  # the shipped ones were audited when they were made
-                for line in audit_lines(benchmark):
-                    progress.note(line)
-        result = run(plan, folder, progress)
+    with tracked(options.tracker, plan, folder) as tracker:
+        with RunProgress(quiet=options.quiet) as progress:
+            progress.note(f"run folder: {folder}")
+            for benchmark in plan.benchmarks:
+                if not benchmark.verified:  # the shipped ones were audited when they were made
+                    for line in audit_lines(benchmark):
+                        progress.note(line)
+            result = run(plan, folder, progress)
+        if tracker:
+            send_metrics(tracker, folder, result.verdicts)
     if protocol:
         _tell_protocol(protocol, record_protocol(folder, protocol, deviations))
     return result
