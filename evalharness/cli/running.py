@@ -29,7 +29,8 @@ def add_run(group: Any) -> None:
         "--model",
         action=Names,
         metavar="M",
-        help="folder or hub id, or NAME=FOLDER; repeatable (default: shipped tiny checkpoints)",
+        help="folder or hub id (also ID@REVISION), or NAME=FOLDER; repeatable (default: shipped "
+        "tiny checkpoints)",
     )
     parser.add_argument(
         "--benchmark",
