@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from evalharness import __version__
+from evalharness.cli.completion import add_completion
 from evalharness.cli.config import apply_config
 from evalharness.cli.reading import add_check, add_compare, add_report, add_show
 from evalharness.cli.running import add_merge, add_run, add_score, add_suite, add_verify
@@ -97,6 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_fetch,
         add_import,
         add_train,
+        add_completion,
     ):
         add(group)
     return parser
