@@ -77,6 +77,16 @@ def test_a_command_within_a_sentence_has_the_flags_it_names(page: str, words: st
         assert f"{flag} " in known or f"{flag}\n" in known, (page, words)
 
 
+def test_every_page_is_in_the_index_and_every_link_leads_somewhere() -> None:
+    index = (ROOT / "docs" / "README.md").read_text()
+    for page in [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "guide").glob("*.md")]:
+        name = str(page.relative_to(ROOT / "docs"))
+        assert name == "README.md" or f"({name})" in index
+    for page in PAGES:
+        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+            assert (page.parent / link).exists(), (page, link)
+
+
 def test_the_numbers_of_the_readme_s_table_are_those_of_the_reports() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| \[.*?\]\((reports/[\w-]+)\)(.*)$", readme, re.M)

@@ -20,9 +20,7 @@ def apply_config(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> N
 
     The configuration wins over the protocol, which it may name.
     """
-    words = list(arguments)
-    while words and (choices := _subcommands(parser)).keys() & {words[0]}:
-        parser = choices[words.pop(0)]
+    parser, words = _command(parser, arguments)
     actions = {name: action for name, action in _actions(parser).items() if name != "config"}
     known = {action.dest for action in parser._actions if action.option_strings}
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -77,6 +75,14 @@ def run_options(keywords: Mapping[str, Any]) -> argparse.Namespace:
     return options
 
 
+def flags_of(
+    parser: argparse.ArgumentParser, arguments: Sequence[str]
+) -> tuple[argparse.ArgumentParser, list[str]]:
+    """The parser of the command that some arguments begin with, and its flags."""
+    found, _ = _command(parser, arguments)
+    return found, [f"--{name}" for name in _actions(found)]
+
+
 def flag_actions(command: str) -> dict[str, argparse.Action]:
     """Flag of a command, without its dashes -> what the parser knows of it."""
     from evalharness.cli import build_parser
@@ -117,6 +123,16 @@ def _set_defaults(
         action = actions[key]
         value = _option_value(key, value, action, partial(definition.wrong, key=key))
         parser.set_defaults(**{action.dest: value})
+
+
+def _command(
+    parser: argparse.ArgumentParser, arguments: Sequence[str]
+) -> tuple[argparse.ArgumentParser, list[str]]:
+    """The parser of the command that the arguments begin with, and the words behind it."""
+    words = list(arguments)
+    while words and (choices := _subcommands(parser)).keys() & {words[0]}:
+        parser = choices[words.pop(0)]
+    return parser, words
 
 
 def _subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
