@@ -189,6 +189,17 @@ def test_a_run_shows_itself(engine: ScriptedEngine) -> None:
     assert "<b>a<" not in page
 
 
+def test_print_and_progress_are_plain_text_in_a_notebook(
+    engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # There rich would display a block of HTML for each line, and leave the text empty.
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    print(evaluated(models="x", quiet=False))
+    printed = capsys.readouterr()
+    assert "33.3 [6.1, 79.2]" in printed.out
+    assert "generating with x" in printed.err
+
+
 def wrong_calls() -> list[tuple[Callable[[], object], type[EvalHarnessError], str]]:
     return [
         (
