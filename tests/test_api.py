@@ -142,8 +142,11 @@ def test_runs_are_compared_with_each_other_and_what_is_left_out_is_told(
     first = evaluated(models={"a": "x"}, templates=["no", "r1"], out="one")
     evaluated(models={"b": "y"}, templates=["no", "qwen-math"], out="two")
     # Each template against the baseline's own answers to it: it has none to qwen-math.
-    with pytest.warns(UserWarning, match="left out: b:qwen-math: a was not run under qwen-math"):
+    with pytest.warns(
+        UserWarning, match="left out: b:qwen-math: a was not run under qwen-math"
+    ) as told:
         frame = compare([first, "two"], "a", models=["b"])
+    assert [each.filename for each in told] == [__file__]  # the line that asked
     assert list(frame["template"]) == ["no"]
     assert frame.attrs["left_out"] == ["b:qwen-math: a was not run under qwen-math"]
 

@@ -46,6 +46,20 @@ def compare(
         StoreError: a folder is no run.
         InputError: the baseline or a model is unknown, or the runs can't be compared.
     """
+    frame = compared_frame(runs, baseline, models=models, common=common, verdicts=verdicts)
+    warn_left_out(frame)
+    return frame
+
+
+def compared_frame(
+    runs: _Source | Sequence[_Source],
+    baseline: str | None,
+    *,
+    models: Sequence[str],
+    common: bool,
+    verdicts: str | None,
+) -> pd.DataFrame:
+    """What `compare` returns, before anybody is warned."""
     import pandas as pd
 
     from evalharness.analysis.comparison import comparison_record
@@ -70,11 +84,18 @@ def compare(
         verdicts=tables.pop(),
         models=[models] if isinstance(models, str) else models,
     )
-    for sentence in compared.left_out:
-        warnings.warn(f"left out: {sentence}", stacklevel=2)
     frame = pd.DataFrame([_flat(comparison_record(row)) for row in compared.rows])
     frame.attrs["left_out"] = list(compared.left_out)
     return frame
+
+
+def warn_left_out(frame: pd.DataFrame) -> None:
+    """One warning, at the line of the user's that asked for the comparison."""
+    left_out = frame.attrs["left_out"]
+    if left_out:
+        more = f"; and {len(left_out) - 1} more, see frame.attrs['left_out']"
+        more = more if len(left_out) > 1 else ""
+        warnings.warn(f"left out: {left_out[0]}{more}", stacklevel=3)
 
 
 def _first(run: Run) -> str:

@@ -90,9 +90,13 @@ class Run:
 
         See `evalharness.compare`, which takes several runs.
         """
-        from evalharness.api.comparing import compare
+        from evalharness.api.comparing import compared_frame, warn_left_out
 
-        return compare(self, baseline, models=models, common=common, verdicts=self.verdict_table)
+        frame = compared_frame(
+            self, baseline, models=models, common=common, verdicts=self.verdict_table
+        )
+        warn_left_out(frame)
+        return frame
 
     def score(self, *, checker: str = "evalharness", golds: GoldChoice = "published") -> Run:
         """The same responses under new verdicts, without generating.
