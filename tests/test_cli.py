@@ -171,6 +171,34 @@ def test_bad_input_exits_2_with_one_clear_message(
     assert not Path("runs").exists() or not any(Path("runs").rglob("responses.jsonl"))
 
 
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("rum", """'completion'); did you mean "run"? (see `evalharness --help`)"""),
+        ("", "evalharness: the following arguments are required: COMMAND"),
+        ("run --modle tiny", 'evalharness run: there is no --modle; did you mean "--model"? (see'),
+        ("run --benchmrk=x", 'there is no --benchmrk=x; did you mean "--benchmark"?'),
+        ("run --samples four", "argument --samples: invalid int value: 'four' (see `evalharness"),
+        ("report r --format htm", 'did you mean "html"? (see `evalharness report --help`)'),
+        ("check 1 2 3", "evalharness check: there is no 3 (see"),
+        ("check 1", "the following arguments are required: RESPONSE"),
+        (
+            "train rl --algoritm x --out y",
+            'rl: there is no --algoritm; did you mean "--algorithm"?',
+        ),
+        ("train lr", """choose from 'toy', 'sft', 'rl', 'compare')"""),
+    ],
+)
+def test_a_mistyped_command_is_told_in_one_line(
+    capsys: pytest.CaptureFixture[str], command: str, message: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(command.split())
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
 def test_ctrl_c_exits_130(
     sums: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

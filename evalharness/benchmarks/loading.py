@@ -149,7 +149,7 @@ def load_rows(name_or_path: str, *, base_url: str = sources.GITHUB) -> list[Row]
             raise InputError(f"{display_path(path)}: no such file")
         return list(sources.read_file(path))
     if hub_id := _HUB_ID.fullmatch(name_or_path):
-        return sources.read_hub(_hub_dataset(hub_id))
+        return sources.read_hub(_hub_dataset(hub_id)).rows
     raise _unknown(name_or_path)
 
 
@@ -272,9 +272,10 @@ def _fetched(definition: BenchmarkDefinition, base_url: str) -> _Found:
             if isinstance(source, PublishedFile):
                 return _published(source, sources.download(source, base_url))
             if isinstance(source, HubDataset):
-                described = f"hub data set {source.hub}"
-                described += f"@{source.revision}" if source.revision else ""
-                return _Found(source, described, sources.read_hub(source))
+                rows, commit = sources.read_hub(source)
+                commit = commit or source.revision
+                described = f"hub data set {source.hub}" + (f"@{commit}" if commit else "")
+                return _Found(source, described, rows)
         except sources.SourceUnavailableError as error:
             reasons.append(str(error))
     raise DataError(f"{definition.name}: {'; '.join(reasons)}")
@@ -318,9 +319,12 @@ def _load_file(path: Path, options: _Options) -> Benchmark:
 
 def _load_hub(hub_id: re.Match[str], options: _Options) -> Benchmark:
     hub = _hub_dataset(hub_id)
+    rows, commit = sources.read_hub(hub)
+    commit = commit or hub.revision
+    names = f":{hub_id['names']}" if hub_id["names"] else ""
+    described = f"hub data set {hub.hub}" + (f"@{commit}" if commit else "") + names
     # The whole id is the name: its last part is often that of a shipped benchmark.
-    name = hub_id["hub"] + (f":{hub_id['names']}" if hub_id["names"] else "")
-    return _load_undefined(name, f"hub data set {hub_id[0]}", sources.read_hub(hub), options)
+    return _load_undefined(hub.hub + names, described, rows, options)
 
 
 def _hub_dataset(hub_id: re.Match[str]) -> HubDataset:

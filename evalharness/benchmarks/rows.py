@@ -67,7 +67,8 @@ def _choose(rows: Sequence[Row], named: str | None, known: Sequence[str], kind: 
     if named is not None:
         if named not in columns:
             raise InputError(
-                f'{place}: no {kind} column "{named}"{suggestion(named, columns)}: {existing}'
+                f'{place}: no {kind} column "{named}"{suggestion(named, columns).rstrip(".")}: '
+                f"{existing}"
             )
         return named
     order = {name: position for position, name in enumerate(known)}

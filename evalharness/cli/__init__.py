@@ -10,11 +10,14 @@ import sys
 from collections.abc import Sequence
 
 from evalharness import __version__
-from evalharness.cli.config import apply_config
+from evalharness.cli.completion import add_completion
+from evalharness.cli.config import apply_config, flags_of
+from evalharness.cli.flags import Parser
 from evalharness.cli.reading import add_check, add_compare, add_report, add_show
 from evalharness.cli.running import add_merge, add_run, add_score, add_suite, add_verify
 from evalharness.cli.sources import add_benchmarks, add_export, add_fetch, add_import, add_templates
 from evalharness.cli.train import add_train
+from evalharness.definitions import suggestion
 from evalharness.errors import EvalHarnessError
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -66,7 +69,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     place = list(arguments).index("--") if is_suite else len(arguments)
     own = list(arguments[:place])
     apply_config(parser, own)
-    options = parser.parse_args(own)
+    options, unknown = parser.parse_known_args(own)
+    if unknown:
+        command, flags = flags_of(parser, own)
+        hint = suggestion(unknown[0].partition("=")[0], flags).rstrip(".")
+        command.error(f"there is no {unknown[0]}{hint}")
     options.more = list(arguments[place + 1 :])
     options.command_line = shlex.join(["evalharness", *arguments])
     return options
@@ -74,7 +81,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole grammar; no package beyond the standard library is imported."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="evalharness",
         description="Did the checkpoint get better at mathematics, or only longer?",
         epilog="`evalharness COMMAND --help` shows a command with an example.",
@@ -98,6 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_import,
         add_export,
         add_train,
+        add_completion,
     ):
         add(group)
     return parser

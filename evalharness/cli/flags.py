@@ -3,7 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import re
+from typing import Any, NoReturn
+
+from evalharness.definitions import suggestion
+
+
+class Parser(argparse.ArgumentParser):
+    """One line for a wrong word, with the right one where it is close; the usage is in the help."""
+
+    def error(self, message: str) -> NoReturn:
+        found = _CHOICES.search(message)
+        if found:
+            hint = suggestion(found["word"], re.findall(r"[^\s,']+", found["known"])).rstrip(".")
+            message = f"{message}{hint}"
+        self.exit(2, f"{self.prog}: {message} (see `{self.prog} --help`)\n")
+
+
+_CHOICES = re.compile(r"invalid choice: '(?P<word>[^']*)' \(choose from (?P<known>[^)]*)\)")
 
 
 class Names(argparse.Action):

@@ -29,7 +29,8 @@ def add_run(group: Any) -> None:
         "--model",
         action=Names,
         metavar="M",
-        help="folder or hub id, or NAME=FOLDER; repeatable (default: shipped tiny checkpoints)",
+        help="folder or hub id (also ID@REVISION), or NAME=FOLDER; repeatable (default: shipped "
+        "tiny checkpoints)",
     )
     parser.add_argument(
         "--benchmark",
@@ -75,6 +76,11 @@ def add_run(group: Any) -> None:
         metavar="NAME",
         help="a published evaluation: drgrpo-2025, qwen2.5-math or the path of a TOML; a flag wins "
         "over it, and every deviation is told",
+    )
+    parser.add_argument(
+        "--tracker",
+        choices=("wandb", "trackio", "tensorboard"),
+        help="also send the metrics there; the package has to be installed",
     )
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress")

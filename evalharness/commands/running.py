@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from evalharness.commands.output import (
@@ -18,6 +19,7 @@ from evalharness.errors import EvalHarnessError, InputError
 
 if TYPE_CHECKING:
     from evalharness.engines.base import EngineOptions
+    from evalharness.pipeline import RunResult
     from evalharness.protocols import Protocol
 
 PAPER_MAX_TOKENS = 3000
@@ -29,6 +31,29 @@ _DEMO_SAMPLING = {"temperature": 1.0, "samples": 4, "max_tokens": 96}
 
 def run_models(options: argparse.Namespace) -> int:
     """Draw, check, store and print the table."""
+    result = draw_run(options)
+    if options.print_result:
+        print_run(result.folder, result.verdicts, "json" if options.json else "terminal")
+    refuse_failed(result)
+    return 0
+
+
+def refuse_failed(result: RunResult) -> None:
+    """Say it where a run lacks responses.
+
+    Raises:
+        EvalHarnessError: the engine couldn't give some.
+    """
+    if result.num_failed:
+        raise EvalHarnessError(
+            f"{result.num_failed} responses failed and count as wrong; the reasons are in "
+            f"{result.folder}/responses.jsonl (error). The same command tries them again."
+        )
+
+
+def draw_run(options: argparse.Namespace) -> RunResult:
+    """Draw, check and store what the options of `run` ask for."""
+    from evalharness.commands.tracking import send_metrics, tracked
     from evalharness.pipeline import run
     from evalharness.plan import RunPlan, Shard, default_folder
     from evalharness.protocols import load_protocol, record_protocol
@@ -37,7 +62,7 @@ def run_models(options: argparse.Namespace) -> int:
     from evalharness.templates import load_template
 
     _apply_defaults(options)
-    models = dict(_named_model(each) for each in options.model)
+    models = named_models(options.model)
     plan = RunPlan(
         models=models,
         benchmarks=tuple(open_benchmark(each, options) for each in options.benchmark),
@@ -62,23 +87,19 @@ def run_models(options: argparse.Namespace) -> int:
     folder = options.out or default_folder(plan)
     protocol = load_protocol(options.protocol) if options.protocol else None
     deviations = protocol.flag_deviations(vars(options)) if protocol else []
-    with RunProgress(quiet=options.quiet) as progress:
-        progress.note(f"run folder: {folder}")
-        for benchmark in plan.benchmarks:
-            if not benchmark.verified:  # the shipped ones were audited when they were made
-                for line in audit_lines(benchmark):
-                    progress.note(line)
-        result = run(plan, folder, progress)
+    with tracked(options.tracker, plan, folder) as tracker:
+        with RunProgress(quiet=options.quiet) as progress:
+            progress.note(f"run folder: {folder}")
+            for benchmark in plan.benchmarks:
+                if not benchmark.verified:  # the shipped ones were audited when they were made
+                    for line in audit_lines(benchmark):
+                        progress.note(line)
+            result = run(plan, folder, progress)
+        if tracker:
+            send_metrics(tracker, folder, result.verdicts)
     if protocol:
         _tell_protocol(protocol, record_protocol(folder, protocol, deviations))
-    if options.print_result:
-        print_run(folder, result.verdicts, "json" if options.json else "terminal")
-    if result.num_failed:
-        raise EvalHarnessError(
-            f"{result.num_failed} responses failed and count as wrong; the reasons are in "
-            f"{folder}/responses.jsonl (error). The same command tries them again."
-        )
-    return 0
+    return result
 
 
 def _tell_protocol(protocol: Protocol, deviations: list[str]) -> None:
@@ -156,12 +177,20 @@ def _engine_timeout(options: argparse.Namespace) -> float | None:
     return given
 
 
-def _named_model(text: str) -> tuple[str, str]:
-    """`NAME=FOLDER`, or a folder or hub id that is its own name."""
-    name, sign, place = text.partition("=")
-    if sign and name and place and "/" not in name:
-        return name, place
-    return text.rstrip("/") or text, text
+def named_models(texts: Sequence[str]) -> dict[str, str]:
+    """Name -> folder or hub id, of `NAME=FOLDER`, or of a place that is its own name.
+
+    Raises:
+        InputError: one name for two places.
+    """
+    models: dict[str, str] = {}
+    for text in texts:
+        name, sign, place = text.partition("=")
+        if not (sign and name and place) or "/" in name:
+            name, place = text.rstrip("/") or text, text
+        if models.setdefault(name, place) != place:
+            raise InputError(f"--model: {name} is both {models[name]} and {place}: name them apart")
+    return models
 
 
 def score(options: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalharness.engines.base import Completion, Request, folder_fingerprint
 from evalharness.errors import EngineError
+from evalharness.hub import hub_trouble
 from evalharness.paths import model_location
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class Checkpoint(NamedTuple):
 def find_checkpoint(model: str) -> Checkpoint:
     """The folder of `model`, a path or a hub id; a hub model is downloaded if it isn't here.
 
+    A hub id `owner/name` may end in `@` and a commit, tag or branch.
+
     Raises:
         EngineError: nothing is there, or a part is missing; one line that says what to do.
     """
@@ -39,9 +42,13 @@ def find_checkpoint(model: str) -> Checkpoint:
         return Checkpoint(model, folder, folder_fingerprint(folder))
     if folder.exists():
         raise EngineError(f"model {model} is a file: name the folder that holds config.json")
-    if model.startswith((".", "/", "~")) or model.count("/") != 1:
-        raise EngineError(f"model {model}: there is no such folder (a hub id is owner/name)")
-    downloaded = _download(model)
+    name, sign, revision = model.partition("@")
+    if name.startswith((".", "/", "~")) or name.count("/") != 1 or (sign and not revision):
+        raise EngineError(
+            f"model {model}: there is no such folder (a hub id is owner/name, or "
+            "owner/name@REVISION)"
+        )
+    downloaded = _download(name, revision or None)
     _check_files(model, downloaded)
     return Checkpoint(model, downloaded, downloaded.name)
 
@@ -58,20 +65,26 @@ def _check_files(model: str, folder: Path) -> None:
         )
 
 
-def _download(model: str) -> Path:
+def _download(name: str, revision: str | None) -> Path:
+    """The snapshot of a hub model; its folder is named by the commit."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
-        folder = Path(snapshot_download(model, allow_patterns=[*_SMALL_FILES, "*.safetensors"]))
+        folder = Path(
+            snapshot_download(
+                name, revision=revision, allow_patterns=[*_SMALL_FILES, "*.safetensors"]
+            )
+        )
         if not any(folder.glob("*.safetensors")):
-            folder = Path(snapshot_download(model, allow_patterns=[*_SMALL_FILES, "*.bin"]))
+            # The commit of the first call: a branch may move in between.
+            again = snapshot_download(
+                name, revision=folder.name, allow_patterns=[*_SMALL_FILES, "*.bin"]
+            )
+            folder = Path(again)
     except (OSError, HfHubHTTPError, HFValidationError) as error:
-        cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise EngineError(
-            f"model {model} is not a folder here and can't be had from the hub ({cause}): check "
-            "the name, the network and, for a gated model, the access token"
-        ) from error
+        trouble = hub_trouble("model", name, revision, error)
+        raise EngineError(f"model {name} is no folder here and {trouble}") from error
     return folder
 
 

@@ -19,7 +19,9 @@ class RunProgress:
     def __init__(self, *, quiet: bool = False) -> None:
         from rich.console import Console
 
-        self._console = Console(stderr=True, quiet=quiet, soft_wrap=True, highlight=False)
+        self._console = Console(
+            stderr=True, quiet=quiet, soft_wrap=True, highlight=False, force_jupyter=False
+        )
         self._status = self._console.status("") if self._console.is_terminal else None
         self._lock = threading.Lock()
         self._stage = ""

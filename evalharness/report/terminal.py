@@ -30,7 +30,14 @@ def as_terminal(tables: Iterable[Table]) -> str:
     is_terminal = sys.stdout.isatty()
     width = max(shutil.get_terminal_size().columns, 60) if is_terminal else _PIPE_WIDTH
     out = io.StringIO()
-    console = Console(file=out, width=width, highlight=False, force_terminal=is_terminal)
+    # In a notebook rich would show the page itself and write nothing.
+    console = Console(
+        file=out,
+        width=width,
+        highlight=False,
+        force_terminal=is_terminal,
+        force_jupyter=False,
+    )
     for table in tables:
         grid = RichTable(
             title=Text(visible(table.title), style="bold"), box=SIMPLE_HEAD, title_justify="left"

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from evalharness.store import write_atomically
+from evalharness.trackers import Tracker
 from evalharness.training.learner import UpdateMetrics
 from evalharness.training.rollout import Rollout
-from evalharness.training.trackers import METRICS, Tracker
 
 T = TypeVar("T")
+METRICS = "metrics.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

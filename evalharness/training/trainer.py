@@ -20,12 +20,14 @@ from evalharness.engines.checkpoints import (
 from evalharness.engines.transformers import choose_device, choose_dtype, load_model
 from evalharness.errors import InputError
 from evalharness.templates import load_template
+from evalharness.trackers import Tracker, open_tracker
 from evalharness.training.config import RLConfig
 from evalharness.training.evaluating import evaluate_checkpoint
 from evalharness.training.forward import TokenRow
 from evalharness.training.idle import IdleCheck
 from evalharness.training.learner import Learner
 from evalharness.training.metrics import (
+    METRICS,
     Clock,
     StepMetrics,
     cut_metrics,
@@ -46,7 +48,6 @@ from evalharness.training.rollout import (
 )
 from evalharness.training.run_record import open_record, plain
 from evalharness.training.state import checkpoints, load_state, save_checkpoint
-from evalharness.training.trackers import METRICS, Tracker, open_tracker
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -228,10 +228,10 @@ def hub(tmp_path, monkeypatch):
 def test_hub_data_set_takes_the_test_split_of_several(hub):
     (hub / "train.jsonl").write_text('{"problem": "t", "gold": "0"}\n')
     (hub / "test.jsonl").write_bytes(CONTENT)
-    [row] = sources.read_hub(HubDataset(hub="owner/toy"))
+    [row] = sources.read_hub(HubDataset(hub="owner/toy")).rows
     assert row.cells == {"problem": "1+1?", "gold": "2"}
     assert row.place == "owner/toy (test): row 0"
-    [row] = sources.read_hub(HubDataset(hub="owner/toy", split="train"))
+    [row] = sources.read_hub(HubDataset(hub="owner/toy", split="train")).rows
     assert row.cells["problem"] == "t"
     with pytest.raises(InputError, match='no split "dev"; it has train, test'):
         sources.read_hub(HubDataset(hub="owner/toy", split="dev"))
@@ -242,7 +242,7 @@ def test_hub_filter_keeps_the_rows_that_contain_the_text(hub):
         '{"problem": "old", "url": "x/2023_AIME_I"}\n{"problem": "new", "url": "x/2024_AIME_I"}\n'
     )
     source = HubDataset(hub="owner/toy", where={"url": "2024_AIME"})
-    assert [row.cells["problem"] for row in sources.read_hub(source)] == ["new"]
+    assert [row.cells["problem"] for row in sources.read_hub(source).rows] == ["new"]
     with pytest.raises(InputError, match="no rows"):
         sources.read_hub(HubDataset(hub="owner/toy", where={"url": "1999"}))
 

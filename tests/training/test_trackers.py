@@ -12,7 +12,7 @@ import pytest
 
 from evalharness.cli import main
 from evalharness.errors import InputError
-from evalharness.training.trackers import open_tracker
+from evalharness.trackers import open_tracker
 
 pytest.importorskip("torch", reason="needs the extra [local]")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -47,6 +48,7 @@ class OpenAIEngine:
     def __init__(self, options: EngineOptions, policy: RetryPolicy) -> None:
         self.options = options
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._steps: ThreadPoolExecutor | None = None
         self._server: Server | None = None
         self._context: int | None = None
         self._flight: _Flight | None = None
@@ -142,6 +144,9 @@ class OpenAIEngine:
             self._run(self.client.close())
             self._loop.close()
             self._loop = None
+        if self._steps:
+            self._steps.shutdown()
+            self._steps = None
         self._server = None
 
     async def answer(self, server: Server, request: Request, sampling: Sampling) -> Completion:
@@ -168,11 +173,10 @@ class OpenAIEngine:
             asyncio.get_running_loop()
         except RuntimeError:
             return self._loop.run_until_complete(work)
-        work.close()
-        raise EngineError(
-            "the openai engine has an event loop of its own: in a notebook or a coroutine run it "
-            "in another thread"
-        )
+        # A thread runs one loop at a time: in a notebook ours takes its steps in another one.
+        if self._steps is None:
+            self._steps = ThreadPoolExecutor(1, thread_name_prefix="openai-engine")
+        return self._steps.submit(self._loop.run_until_complete, work).result()
 
     def _require(self) -> Server:
         if self._server is None:

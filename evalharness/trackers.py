@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from evalharness.errors import InputError
 
-METRICS = "metrics.jsonl"
 TRACKERS = ("wandb", "trackio", "tensorboard")
 
 
@@ -28,7 +27,7 @@ def open_tracker(name: str, *, folder: Path, config: Mapping[str, Any]) -> Track
     """A tracker for the run in `folder`; it gets the settings `config` where it keeps such.
 
     Raises:
-        InputError: no such tracker, or its package isn't installed.
+        InputError: no such tracker, its package isn't installed, or it refuses to start.
     """
     if name not in TRACKERS:
         raise InputError(f'unknown tracker "{name}": choose from {", ".join(TRACKERS)}')
@@ -39,7 +38,7 @@ def open_tracker(name: str, *, folder: Path, config: Mapping[str, Any]) -> Track
     except ModuleNotFoundError as error:
         raise InputError(
             f"--tracker {name}: the package {error.name} isn't installed: pip install {name}, or "
-            f"leave the tracker out; {METRICS} has the same numbers"
+            "leave the tracker out; the folder has the same numbers"
         ) from error
 
 
@@ -47,14 +46,20 @@ class _TensorBoard:
     def __init__(self, folder: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer: Any = SummaryWriter(str(folder / "tensorboard"))
+        self._open: Any = SummaryWriter
+        self._folder = folder / "tensorboard"
+        self._writer: Any = None
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
+        # Not before there is something to write: the folder may turn out to hold another run.
+        if self._writer is None:
+            self._writer = self._open(str(self._folder))
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
 
 class _Online:
@@ -64,7 +69,14 @@ class _Online:
         import importlib
 
         self._module: Any = importlib.import_module(name)
-        self._module.init(project="evalharness", name=folder.name, config=dict(config))
+        try:
+            self._module.init(project="evalharness", name=folder.name, config=dict(config))
+        # Their errors have no base in common.
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(
+                f"--tracker {name}: it doesn't start: {reason}; log in to it, or leave it out"
+            ) from error
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         self._module.log(dict(values), step=step)
