@@ -15,11 +15,11 @@ from evalharness.engines.base import (
     Completion,
     Engine,
     ModelRecord,
+    OutlivesDeaths,
     PreparedPrompt,
     Request,
     request_seed,
 )
-from evalharness.engines.watch import WatchedEngine
 from evalharness.errors import InputError, StoreError
 from evalharness.plan import RunPlan, identity_changes, response_keys
 from evalharness.records import (
@@ -209,7 +209,7 @@ def _generate(
     progress.stage("starting the engine")
     engine = open_engine(plan.engine, plan.options)
     stack.callback(engine.close)
-    if isinstance(engine, WatchedEngine):
+    if isinstance(engine, OutlivesDeaths):
         engine.tell = partial(_tell_death, spec, writer, progress)
     for model, keys in by_model.items():
         progress.stage(f"loading {model}")

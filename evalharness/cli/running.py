@@ -85,7 +85,14 @@ def add_run(group: Any) -> None:
         "--max-model-len", type=int, help="context in tokens (default: the model's)"
     )
     engine.add_argument("--batch-size", type=int, default=64, help="of the transformers engine")
-    engine.add_argument("--tensor-parallel-size", type=int, default=1)
+    engine.add_argument("--tensor-parallel-size", type=int, default=1, help="GPUs an engine")
+    engine.add_argument(
+        "--data-parallel-size",
+        type=int,
+        default=1,
+        metavar="N",
+        help="engines on this machine, each a watched process on its own GPUs",
+    )
     engine.add_argument("--gpu-memory-utilization", type=float, default=0.9)
     engine.add_argument("--enforce-eager", action="store_true")
     engine.add_argument("--trust-remote-code", action="store_true")
@@ -182,5 +189,6 @@ def add_verify(group: Any) -> None:
     engine.add_argument("--device")
     engine.add_argument("--batch-size", type=int)
     engine.add_argument("--tensor-parallel-size", type=int)
+    engine.add_argument("--data-parallel-size", type=int, metavar="N")
     engine.add_argument("--gpu-memory-utilization", type=float)
     add_server(parser)

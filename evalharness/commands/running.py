@@ -140,6 +140,7 @@ def _engine_options(options: argparse.Namespace) -> EngineOptions:
         concurrency=options.concurrency,
         request_timeout=options.request_timeout,
         engine_timeout=_engine_timeout(options),
+        data_parallel_size=options.data_parallel_size,
     )
 
 
@@ -217,7 +218,8 @@ def verify(options: argparse.Namespace) -> int:
     from evalharness.report.progress import RunProgress
     from evalharness.verifying import SampleSize, verify_run
 
-    names = ["device", "batch_size", "tensor_parallel_size", "gpu_memory_utilization"]
+    names = ["device", "batch_size", "tensor_parallel_size", "data_parallel_size"]
+    names += ["gpu_memory_utilization"]
     names += ["base_url", "api_key_env", "concurrency", "request_timeout"]
     given = {name: getattr(options, name) for name in names}
     size = SampleSize(fraction=options.fraction, limit=options.limit)

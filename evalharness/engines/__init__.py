@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from evalharness.definitions import suggestion
 from evalharness.engines.base import Engine, EngineOptions
+from evalharness.engines.parallel import ParallelEngine
 from evalharness.engines.watch import WatchedEngine
 from evalharness.errors import InputError, MissingExtraError
 
@@ -33,12 +34,17 @@ def engine_names() -> tuple[str, ...]:
 def open_engine(name: str, options: EngineOptions) -> Engine:
     """An engine with no model loaded; `auto` is vllm on a machine with a GPU, else transformers.
 
-    With `options.engine_timeout` it runs in a process of its own that is watched.
+    With `options.engine_timeout` it runs in a process of its own that is watched; with
+    `options.data_parallel_size` above 1 in so many.
 
     Raises:
         InputError: no engine has this name.
         MissingExtraError: the package that it runs on isn't installed.
     """
+    if options.data_parallel_size < 1:
+        raise InputError(f"--data-parallel-size {options.data_parallel_size}: give 1 or more")
+    if options.data_parallel_size > 1:
+        return ParallelEngine(name, options)
     if options.engine_timeout is not None:
         return WatchedEngine(name, options)
     known = engine_names()

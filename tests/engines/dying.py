@@ -69,6 +69,11 @@ class DyingEngine:
             if text == "hang" and not once.exists():
                 once.touch()
                 time.sleep(3600)
+            if text == "environment":
+                text = " ".join(
+                    f"{name}={os.environ.get(name)}"
+                    for name in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
+                )
             if text == "slow":
                 for _ in range(30):
                     time.sleep(0.1)
