@@ -45,7 +45,7 @@ def add_run(group: Any) -> None:
         help="name or the path of a TOML (default: qwen-math; no,qwen-math for the tiny model)",
     )
     parser.add_argument(
-        "--engine", default="auto", help="auto, vllm, transformers, openai or replay"
+        "--engine", default="auto", help="auto, vllm, transformers, openai, ray or replay"
     )
     parser.add_argument("--samples", type=int, metavar="K", help="a problem (default: 1)")
     parser.add_argument("--temperature", type=float, help="0, the default, is greedy")
@@ -116,6 +116,24 @@ def add_run(group: Any) -> None:
     )
     engine.add_argument("--replay-from", type=Path, metavar="RUN", help="of the replay engine")
     add_server(parser)
+    cluster = parser.add_argument_group("cluster (--engine ray)")
+    cluster.add_argument(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="auto, HOST:PORT or ray://HOST:PORT (default: a cluster of this machine alone)",
+    )
+    cluster.add_argument(
+        "--ray-workers",
+        type=int,
+        metavar="N",
+        help="engines, each in an actor (default: one a GPU, or one where there are none)",
+    )
+    cluster.add_argument(
+        "--ray-engine",
+        default="auto",
+        metavar="NAME",
+        help="what they run: auto, vllm or transformers",
+    )
     parser.set_defaults(print_result=True)
 
 

@@ -122,6 +122,10 @@ def _engine_options(options: argparse.Namespace) -> EngineOptions:
         check_base_url(options.base_url)
     elif options.base_url:
         raise InputError(f"--base-url belongs to --engine openai, not to {options.engine}")
+    if options.engine != "ray" and (options.ray_address or options.ray_workers):
+        raise InputError(
+            f"--ray-address and --ray-workers belong to --engine ray, not to {options.engine}"
+        )
     if options.api_key_env:
         check_key_variable(options.api_key_env)
     return EngineOptions(
@@ -141,6 +145,9 @@ def _engine_options(options: argparse.Namespace) -> EngineOptions:
         request_timeout=options.request_timeout,
         engine_timeout=_engine_timeout(options),
         data_parallel_size=options.data_parallel_size,
+        ray_address=options.ray_address,
+        ray_workers=options.ray_workers,
+        ray_engine=options.ray_engine,
     )
 
 

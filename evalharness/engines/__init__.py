@@ -20,6 +20,7 @@ from evalharness.errors import InputError, MissingExtraError
 # The packages that an engine can't run without, and the extra that brings them.
 _NEEDS = {
     "openai": (("aiohttp",), "openai"),
+    "ray": (("ray",), "ray"),
     "transformers": (("torch", "transformers"), "local"),
     "vllm": (("vllm",), "vllm"),
 }
@@ -54,13 +55,22 @@ def open_engine(name: str, options: EngineOptions) -> Engine:
         listed = ", ".join(("auto", *known))
         hint = suggestion(name, ("auto", *known))
         raise InputError(f'unknown engine "{name}": choose one of {listed}{hint}')
-    packages, extra = _NEEDS.get(name, ((), ""))
-    if any(importlib.util.find_spec(package) is None for package in packages):
-        raise MissingExtraError(f"the {name} engine", extra)
+    require_engine(name)
     factory = _factory(name)
     if factory is None:
         raise InputError(f'the module of engine "{name}" has no create_engine function')
     return factory(options)
+
+
+def require_engine(name: str) -> None:
+    """Make sure that the packages of an engine are there.
+
+    Raises:
+        MissingExtraError: one isn't; the message names the extra that brings it.
+    """
+    packages, extra = _NEEDS.get(name, ((), ""))
+    if any(importlib.util.find_spec(package) is None for package in packages):
+        raise MissingExtraError(f"the {name} engine", extra)
 
 
 def _factory(name: str) -> Callable[[EngineOptions], Engine] | None:

@@ -47,6 +47,12 @@ class EngineOptions:
     None runs it in this process, unwatched."""
     data_parallel_size: int = 1
     """Engine processes on this machine, each on its own GPUs."""
+    ray_address: str | None = None
+    """The Ray cluster that the ray engine joins; None starts one on this machine."""
+    ray_workers: int | None = None
+    """Actors with an engine each; None is one a GPU, or one on a cluster without GPUs."""
+    ray_engine: str = "auto"
+    """The engine that they run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

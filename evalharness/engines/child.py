@@ -120,8 +120,8 @@ class EngineProcess:
                     raise EngineDeathError(self._how_it_ended()) from error
                 latest = time.monotonic() + seconds
 
-    def receive(self, seconds: float) -> dict[str, Any]:
-        """The next reply; a beat isn't one, it only shows that the engine gets on.
+    def receive(self, seconds: float, *, with_beats: bool = False) -> dict[str, Any]:
+        """The next reply; a beat isn't one, unless asked for: it shows that the engine gets on.
 
         Raises:
             EngineDeathError: the process ended, or said nothing for `seconds`: then it is killed.
@@ -133,7 +133,7 @@ class EngineProcess:
                 raise wire.refusal_of(*message["refused"])
             if "broke" in message:
                 raise EngineDeathError(f"it broke: {message['broke']}")
-            if "beat" not in message:
+            if with_beats or "beat" not in message:
                 return message
 
     def close(self, *, at_once: bool = False) -> None:

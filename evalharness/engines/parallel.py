@@ -104,7 +104,7 @@ class ParallelEngine:
                     f"{model} is not the same on {share} as on {self.shares[0]}: "
                     f"{_identity(record)}, {_identity(first)}. Run them apart"
                 )
-        self._room = _room(first, self.options)
+        self._room = room_of(first, self.options)
         places = [str(share) for share in self.shares]
         details = {"data_parallel_size": len(places), "replicas": places}
         note = f"{len(places)} engines, one process each: {'; '.join(places)}"
@@ -273,11 +273,11 @@ def _identity(record: ModelRecord) -> str:
     return f"{record.revision}, {record.dtype}, context {record.context_length}"
 
 
-def _room(record: ModelRecord, options: EngineOptions) -> int:
+def room_of(record: ModelRecord, options: EngineOptions) -> int:
     """Requests that a process may hold: what it runs at a time, and enough for the next step."""
     running = record.details.get("max_num_seqs")
     if running is None:
-        return 2 * max(options.batch_size, _LEAST_ROOM)
+        return max(2 * options.batch_size, _LEAST_ROOM)
     return int(running) + max(int(running) // 4, _LEAST_ROOM)
 
 

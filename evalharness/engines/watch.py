@@ -113,8 +113,8 @@ class WatchedEngine:
     def draw(self, take: Take, sampling: Sampling) -> Iterator[Completion]:
         """Yield one completion for every request that `take` gives, until it gives none.
 
-        It is asked for more after each completion. Requests that a dead process leaves are this
-        engine's to finish, and nothing new is taken while it does.
+        It is asked for more after each completion and each beat. Requests that a dead process
+        leaves are this engine's to finish, and nothing new is taken while it does.
 
         Raises:
             EngineError: the process died too often without giving a single response between.
@@ -226,17 +226,16 @@ class WatchedEngine:
             process = self._require()
             self._send(process, list(left.values()), sampling)
             while left:
-                reply = process.receive(self._timeout)
-                if "completion" not in reply:
-                    if reply["done"] == process.num_requested:
-                        raise EngineError(
-                            f"the {self.name} engine gave no response to {len(left)} requests, "
-                            f"{next(iter(left))} first: report this"
-                        )
-                    continue  # it will find what was sent meanwhile
-                completion = wire.completion_of(reply["completion"])
-                del left[completion.key]
-                yield completion
+                reply = process.receive(self._timeout, with_beats=True)
+                if reply.get("done") == process.num_requested:
+                    raise EngineError(
+                        f"the {self.name} engine gave no response to {len(left)} requests, "
+                        f"{next(iter(left))} first: report this"
+                    )
+                if "completion" in reply:
+                    completion = wire.completion_of(reply["completion"])
+                    del left[completion.key]
+                    yield completion
                 more = take(len(left)) if take else []
                 if more:
                     is_fed = True
