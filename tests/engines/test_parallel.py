@@ -208,9 +208,9 @@ def test_what_one_engine_refuses_ends_all_and_leaves_them_usable(tmp_path: Path)
     with pytest.raises(EngineError, match="the key is refused"):
         list(engine.generate(requests("refuse", *["slow"] * 9), Sampling()))
     assert len(generate(engine, requests("a", "b", "c"))) == 3
-    engine.close()
     with pytest.raises(EngineError, match="no such model"):
         engine.load("missing")
+    engine.close()
 
 
 @linux
