@@ -10,16 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from evalharness.engines import open_engine
+from evalharness.checking import CheckerPool
+from evalharness.engines import open_engine, require_engine
 from evalharness.engines.base import (
     Completion,
     Engine,
     ModelRecord,
+    OutlivesDeaths,
     PreparedPrompt,
     Request,
     request_seed,
 )
-from evalharness.engines.watch import WatchedEngine
 from evalharness.errors import InputError, StoreError
 from evalharness.plan import RunPlan, identity_changes, response_keys
 from evalharness.records import (
@@ -92,13 +93,20 @@ def run(plan: RunPlan, folder: Path, progress: Progress) -> RunResult:
         kept = _recover(writer, progress)
         progress.expect(total=len(wanted), done=len(kept))
 
-        scorer = Scorer(problems, answer_formats(spec), plan.golds, progress.judged, plan.checker)
+        missing = [key for key in wanted if key not in kept]
+        scorer = Scorer(
+            problems,
+            answer_formats(spec),
+            plan.golds,
+            progress.judged,
+            plan.checker,
+            _checker_pool(plan) if missing else None,
+        )
         stack.enter_context(scorer)
         for response in kept.values():
             scorer.submit(response)
 
         sink = stack.enter_context(Sink(writer, scorer.submit))
-        missing = [key for key in wanted if key not in kept]
         num_failed = 0
         for response in _generate(plan, problems, missing, spec, writer, progress, stack):
             sink.put(response)
@@ -120,6 +128,16 @@ def run(plan: RunPlan, folder: Path, progress: Progress) -> RunResult:
         num_generated=len(missing) - num_failed,
         num_failed=num_failed,
     )
+
+
+def _checker_pool(plan: RunPlan) -> CheckerPool | None:
+    """Where responses are checked; None is in worker processes of this machine."""
+    if plan.engine != "ray":
+        return None
+    require_engine("ray")
+    from evalharness.engines.ray.checking import RayCheckerPool
+
+    return RayCheckerPool(plan.options.ray_address, checker=plan.checker)
 
 
 def _open_spec(plan: RunPlan, writer: RunWriter) -> dict[str, Any]:
@@ -209,7 +227,7 @@ def _generate(
     progress.stage("starting the engine")
     engine = open_engine(plan.engine, plan.options)
     stack.callback(engine.close)
-    if isinstance(engine, WatchedEngine):
+    if isinstance(engine, OutlivesDeaths):
         engine.tell = partial(_tell_death, spec, writer, progress)
     for model, keys in by_model.items():
         progress.stage(f"loading {model}")

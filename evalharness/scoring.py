@@ -63,13 +63,15 @@ class Scorer:
         golds: GoldChoice,
         judged: Callable[[Verdict], None] | None = None,
         checker: str = DEFAULT_CHECKER,
+        pool: CheckerPool | None = None,
     ) -> None:
+        """Check here, or by `pool`, which is closed with this."""
         self._problems = problems
         self._policies = problem_policies(problems)
         self._answer_formats = answer_formats
         self._golds = golds
         self._judged = judged
-        self._pool = CheckerPool(checker=checker)
+        self._pool = pool or CheckerPool(checker=checker)
         self._judgements: dict[ResponseKey, tuple[Response, Future[Judgement]]] = {}
         self._lock = threading.Lock()
 

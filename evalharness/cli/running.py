@@ -46,7 +46,7 @@ def add_run(group: Any) -> None:
         help="name or the path of a TOML (default: qwen-math; no,qwen-math for the tiny model)",
     )
     parser.add_argument(
-        "--engine", default="auto", help="auto, vllm, transformers, openai or replay"
+        "--engine", default="auto", help="auto, vllm, transformers, openai, ray or replay"
     )
     parser.add_argument("--samples", type=int, metavar="K", help="a problem (default: 1)")
     parser.add_argument("--temperature", type=float, help="0, the default, is greedy")
@@ -91,7 +91,14 @@ def add_run(group: Any) -> None:
         "--max-model-len", type=int, help="context in tokens (default: the model's)"
     )
     engine.add_argument("--batch-size", type=int, default=64, help="of the transformers engine")
-    engine.add_argument("--tensor-parallel-size", type=int, default=1)
+    engine.add_argument("--tensor-parallel-size", type=int, default=1, help="GPUs an engine")
+    engine.add_argument(
+        "--data-parallel-size",
+        type=int,
+        default=1,
+        metavar="N",
+        help="engines on this machine, each a watched process on its own GPUs",
+    )
     engine.add_argument("--gpu-memory-utilization", type=float, default=0.9)
     engine.add_argument("--enforce-eager", action="store_true")
     engine.add_argument("--trust-remote-code", action="store_true")
@@ -115,6 +122,24 @@ def add_run(group: Any) -> None:
     )
     engine.add_argument("--replay-from", type=Path, metavar="RUN", help="of the replay engine")
     add_server(parser)
+    cluster = parser.add_argument_group("cluster (--engine ray)")
+    cluster.add_argument(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="auto, HOST:PORT or ray://HOST:PORT (default: a cluster of this machine alone)",
+    )
+    cluster.add_argument(
+        "--ray-workers",
+        type=int,
+        metavar="N",
+        help="engines, each in an actor (default: one a GPU, or one where there are none)",
+    )
+    cluster.add_argument(
+        "--ray-engine",
+        default="auto",
+        metavar="NAME",
+        help="what they run: auto, vllm or transformers",
+    )
     parser.set_defaults(print_result=True)
 
 
@@ -188,5 +213,6 @@ def add_verify(group: Any) -> None:
     engine.add_argument("--device")
     engine.add_argument("--batch-size", type=int)
     engine.add_argument("--tensor-parallel-size", type=int)
+    engine.add_argument("--data-parallel-size", type=int, metavar="N")
     engine.add_argument("--gpu-memory-utilization", type=float)
     add_server(parser)

@@ -144,6 +144,10 @@ def _engine_options(options: argparse.Namespace) -> EngineOptions:
         check_base_url(options.base_url)
     elif options.base_url:
         raise InputError(f"--base-url belongs to --engine openai, not to {options.engine}")
+    if options.engine != "ray" and (options.ray_address or options.ray_workers):
+        raise InputError(
+            f"--ray-address and --ray-workers belong to --engine ray, not to {options.engine}"
+        )
     if options.api_key_env:
         check_key_variable(options.api_key_env)
     return EngineOptions(
@@ -162,6 +166,10 @@ def _engine_options(options: argparse.Namespace) -> EngineOptions:
         concurrency=options.concurrency,
         request_timeout=options.request_timeout,
         engine_timeout=_engine_timeout(options),
+        data_parallel_size=options.data_parallel_size,
+        ray_address=options.ray_address,
+        ray_workers=options.ray_workers,
+        ray_engine=options.ray_engine,
     )
 
 
@@ -247,7 +255,8 @@ def verify(options: argparse.Namespace) -> int:
     from evalharness.report.progress import RunProgress
     from evalharness.verifying import SampleSize, verify_run
 
-    names = ["device", "batch_size", "tensor_parallel_size", "gpu_memory_utilization"]
+    names = ["device", "batch_size", "tensor_parallel_size", "data_parallel_size"]
+    names += ["gpu_memory_utilization"]
     names += ["base_url", "api_key_env", "concurrency", "request_timeout"]
     given = {name: getattr(options, name) for name in names}
     size = SampleSize(fraction=options.fraction, limit=options.limit)

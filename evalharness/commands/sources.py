@@ -11,6 +11,7 @@ from evalharness.commands.output import (
     print_json,
     print_line,
     print_note,
+    print_path,
     print_run,
 )
 from evalharness.errors import InputError
@@ -214,7 +215,7 @@ def export(options: argparse.Namespace) -> int:
         print_json({"paths": [str(path) for path in result.paths], "notes": list(result.notes)})
         return 0
     for note in result.notes:
-        print(note, file=sys.stderr)
+        print_note(note)
     for path in result.paths:
-        print_line(str(path))
+        print_path(path)
     return 0

@@ -13,12 +13,14 @@ from collections.abc import Callable
 
 from evalharness.definitions import suggestion
 from evalharness.engines.base import Engine, EngineOptions
+from evalharness.engines.parallel import ParallelEngine
 from evalharness.engines.watch import WatchedEngine
 from evalharness.errors import InputError, MissingExtraError
 
 # The packages that an engine can't run without, and the extra that brings them.
 _NEEDS = {
     "openai": (("aiohttp",), "openai"),
+    "ray": (("ray",), "ray"),
     "transformers": (("torch", "transformers"), "local"),
     "vllm": (("vllm",), "vllm"),
 }
@@ -33,12 +35,17 @@ def engine_names() -> tuple[str, ...]:
 def open_engine(name: str, options: EngineOptions) -> Engine:
     """An engine with no model loaded; `auto` is vllm on a machine with a GPU, else transformers.
 
-    With `options.engine_timeout` it runs in a process of its own that is watched.
+    With `options.engine_timeout` it runs in a process of its own that is watched; with
+    `options.data_parallel_size` above 1 in so many.
 
     Raises:
         InputError: no engine has this name.
         MissingExtraError: the package that it runs on isn't installed.
     """
+    if options.data_parallel_size < 1:
+        raise InputError(f"--data-parallel-size {options.data_parallel_size}: give 1 or more")
+    if options.data_parallel_size > 1:
+        return ParallelEngine(name, options)
     if options.engine_timeout is not None:
         return WatchedEngine(name, options)
     known = engine_names()
@@ -48,13 +55,22 @@ def open_engine(name: str, options: EngineOptions) -> Engine:
         listed = ", ".join(("auto", *known))
         hint = suggestion(name, ("auto", *known))
         raise InputError(f'unknown engine "{name}": choose one of {listed}{hint}')
-    packages, extra = _NEEDS.get(name, ((), ""))
-    if any(importlib.util.find_spec(package) is None for package in packages):
-        raise MissingExtraError(f"the {name} engine", extra)
+    require_engine(name)
     factory = _factory(name)
     if factory is None:
         raise InputError(f'the module of engine "{name}" has no create_engine function')
     return factory(options)
+
+
+def require_engine(name: str) -> None:
+    """Make sure that the packages of an engine are there.
+
+    Raises:
+        MissingExtraError: one isn't; the message names the extra that brings it.
+    """
+    packages, extra = _NEEDS.get(name, ((), ""))
+    if any(importlib.util.find_spec(package) is None for package in packages):
+        raise MissingExtraError(f"the {name} engine", extra)
 
 
 def _factory(name: str) -> Callable[[EngineOptions], Engine] | None:

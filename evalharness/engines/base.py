@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from evalharness.errors import EngineError
 from evalharness.records import FinishReason, Message, Prompt, ResponseKey, Sampling
@@ -45,6 +45,14 @@ class EngineOptions:
     engine_timeout: float | None = None
     """Seconds without a step after which an engine, then in a process of its own, counts as hung;
     None runs it in this process, unwatched."""
+    data_parallel_size: int = 1
+    """Engine processes on this machine, each on its own GPUs."""
+    ray_address: str | None = None
+    """The Ray cluster that the ray engine joins; None starts one on this machine."""
+    ray_workers: int | None = None
+    """Actors with an engine each; None is one a GPU, or one on a cluster without GPUs."""
+    ray_engine: str = "auto"
+    """The engine that they run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +144,14 @@ class Engine(Protocol):
     def close(self) -> None:
         """Give everything back; calling it twice is allowed."""
         ...
+
+
+@runtime_checkable
+class OutlivesDeaths(Protocol):
+    """An engine whose processes may die without the run; whoever opens it may listen."""
+
+    tell: Callable[[str], None]
+    """What is told of each death, in the thread that reads the completions."""
 
 
 def request_seed(run_seed: int, problem_id: str, sample_index: int) -> int:

@@ -8,8 +8,10 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -33,8 +35,14 @@ class EngineProcess:
     What the engine starts (vLLM's core, its workers) belongs to the group and ends with it.
     """
 
-    def __init__(self, engine: str, options: EngineOptions, opener: str) -> None:
-        """Start it; `name` asks which engine it became.
+    def __init__(
+        self,
+        engine: str,
+        options: EngineOptions,
+        opener: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start it, with `environment` over this process's own; `name` asks what it became.
 
         Raises:
             EngineError: the system can't start a process.
@@ -50,7 +58,7 @@ class EngineProcess:
                 stdout=subprocess.PIPE,
                 bufsize=0,
                 start_new_session=True,
-                env={**os.environ, "PYTHONPATH": path},
+                env={**os.environ, "PYTHONPATH": path, **(environment or {})},
             )
         except OSError as error:
             raise EngineError(f"the engine's process can't start: {error}; free memory") from error
@@ -62,6 +70,9 @@ class EngineProcess:
         self._received = b""
         self._lines: deque[bytes] = deque()
         self._is_open = True
+        self._ending = threading.Lock()
+        self.num_requested = 0
+        """Requests that were sent, as whoever sends them counts."""
         self._first = {
             "engine": engine,
             "engine_timeout": options.engine_timeout or 1.0,
@@ -109,8 +120,8 @@ class EngineProcess:
                     raise EngineDeathError(self._how_it_ended()) from error
                 latest = time.monotonic() + seconds
 
-    def receive(self, seconds: float) -> dict[str, Any]:
-        """The next reply; a beat isn't one, it only shows that the engine gets on.
+    def receive(self, seconds: float, *, with_beats: bool = False) -> dict[str, Any]:
+        """The next reply; a beat isn't one, unless asked for: it shows that the engine gets on.
 
         Raises:
             EngineDeathError: the process ended, or said nothing for `seconds`: then it is killed.
@@ -122,7 +133,7 @@ class EngineProcess:
                 raise wire.refusal_of(*message["refused"])
             if "broke" in message:
                 raise EngineDeathError(f"it broke: {message['broke']}")
-            if "beat" not in message:
+            if with_beats or "beat" not in message:
                 return message
 
     def close(self, *, at_once: bool = False) -> None:
@@ -133,13 +144,23 @@ class EngineProcess:
             with suppress(EngineDeathError):
                 self.send({"do": "close"}, _CLOSE_SECONDS)
                 self._wait(_CLOSE_SECONDS)
-        self._is_open = False
+        with self._ending:
+            self._is_open = False
+            self._kill_group()
+            self._process.wait()
+        self._stdin.close()
+        self._stdout.close()
+
+    def kill(self) -> None:
+        """End it and everything it started, from any thread; who reads from it then closes it."""
+        with self._ending:
+            if self._is_open:
+                self._kill_group()
+
+    def _kill_group(self) -> None:
         # Not reaped yet: until then the number of the group can't be anyone else's.
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
-        self._stdin.close()
-        self._stdout.close()
 
     def _receive_line(self, seconds: float) -> bytes:
         latest = time.monotonic() + seconds

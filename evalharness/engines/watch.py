@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from evalharness.engines import wire
@@ -18,7 +18,7 @@ from evalharness.engines.base import (
 )
 from evalharness.engines.child import EngineDeathError, EngineProcess
 from evalharness.errors import EngineError, EvalHarnessError
-from evalharness.records import Prompt, Sampling
+from evalharness.records import Prompt, ResponseKey, Sampling
 
 DEFAULT_TIMEOUT = 300.0
 """Seconds without a step after which a watched engine counts as hung."""
@@ -26,6 +26,10 @@ _LOAD_SECONDS = 3600.0
 """Loading makes no steps: reading a large checkpoint from a network disk may take so long."""
 _MOST_DEATHS_IN_A_ROW = 10
 _PARTS = 16
+
+Take = Callable[[int], list[Request]]
+"""Gives more requests to an engine that has so many unfinished; none where it has enough for now.
+An engine that has none left and is given none has finished."""
 
 
 class WatchedEngine:
@@ -38,11 +42,16 @@ class WatchedEngine:
     """
 
     def __init__(
-        self, name: str, options: EngineOptions, opener: str = "evalharness.engines:open_engine"
+        self,
+        name: str,
+        options: EngineOptions,
+        opener: str = "evalharness.engines:open_engine",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Start the process.
 
-        `opener` is the `module:function` that makes the engine there.
+        `opener` is the `module:function` that makes the engine there, `environment` what its
+        process finds besides what this one has.
 
         Raises:
             EvalHarnessError: what opening the engine raises.
@@ -54,6 +63,8 @@ class WatchedEngine:
         """What is told of each death."""
         self._asked_for = name
         self._opener = opener
+        self._environment = dict(environment or {})
+        self._is_abandoned = False
         self._timeout = options.engine_timeout or DEFAULT_TIMEOUT
         self._process: EngineProcess | None = None
         self._model: str | None = None
@@ -67,7 +78,7 @@ class WatchedEngine:
         Raises:
             EngineError: it can't be run, or two processes died over it.
         """
-        self._model, self._record = model, None
+        self._model, self._record, self._is_abandoned = model, None, False
         return self._load()
 
     def prepare(self, prompt: Prompt) -> PreparedPrompt:
@@ -92,19 +103,40 @@ class WatchedEngine:
         Raises:
             EngineError: the process died too often without giving a single response between.
         """
-        groups: deque[list[Request]] = deque([list(requests)])
+        given = [list(requests)]
+
+        def take(_: int) -> list[Request]:
+            return given.pop() if given else []
+
+        return self.draw(take, sampling)
+
+    def draw(self, take: Take, sampling: Sampling) -> Iterator[Completion]:
+        """Yield one completion for every request that `take` gives, until it gives none.
+
+        It is asked for more after each completion and each beat. Requests that a dead process
+        leaves are this engine's to finish, and nothing new is taken while it does.
+
+        Raises:
+            EngineError: the process died too often without giving a single response between.
+        """
+        groups: deque[list[Request]] = deque()
         deaths: dict[str, list[str]] = {}
         num_in_a_row = 0
-        while groups:
-            left = {request.key: request for request in groups.popleft()}
+        self._is_abandoned = False
+        while True:
+            is_again = bool(groups)
+            left = {each.key: each for each in (groups.popleft() if is_again else take(0))}
+            if not left:
+                return
             try:
-                for completion in self._draw(list(left.values()), sampling):
-                    del left[completion.key]
+                for completion in self._draw(left, None if is_again else take, sampling):
                     num_in_a_row = 0
                     yield completion
                 continue
             except EngineDeathError as death:
                 how = str(death)
+            if self._is_abandoned:
+                return
             num_in_a_row += 1
             self._bury(f"{how}, {len(left)} responses unfinished")
             if num_in_a_row == _MOST_DEATHS_IN_A_ROW:
@@ -121,6 +153,16 @@ class WatchedEngine:
             else:
                 groups.extend(_parts(list(by_prompt.values())))
 
+    def abandon(self) -> None:
+        """Have the process killed and `draw` or `load` end, from another thread.
+
+        Ask again until they have: a process that just starts is not seen yet.
+        """
+        self._is_abandoned = True
+        process = self._process
+        if process:
+            process.kill()
+
     def close(self) -> None:
         """End the process; calling it twice is allowed."""
         if self._process:
@@ -128,7 +170,7 @@ class WatchedEngine:
         self._process = self._model = self._record = None
 
     def _open(self) -> EngineProcess:
-        process = EngineProcess(self._asked_for, self.options, self._opener)
+        process = EngineProcess(self._asked_for, self.options, self._opener, self._environment)
         try:
             self.name = process.name(_LOAD_SECONDS)
         except EngineDeathError as death:
@@ -145,6 +187,8 @@ class WatchedEngine:
         try:
             reply = (self._process or self._open()).ask(message, _LOAD_SECONDS)
         except EngineDeathError as death:
+            if self._is_abandoned:
+                raise
             self._bury(f"{death}, while it loaded {self._model}")
             try:
                 reply = self._open().ask(message, _LOAD_SECONDS)
@@ -173,25 +217,49 @@ class WatchedEngine:
             self._load()
         return self._process or self._open()
 
-    def _draw(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
-        is_done = False
+    def _draw(
+        self, left: dict[ResponseKey, Request], take: Take | None, sampling: Sampling
+    ) -> Iterator[Completion]:
+        """Yield completions; `left` gains what is taken and loses what is finished."""
+        is_done = is_fed = False
         try:
             process = self._require()
-            message = {"do": "generate"} | wire.requests_message(requests, sampling)
-            process.send(message, self._timeout)
-            while "completion" in (reply := process.receive(self._timeout)):
-                yield wire.completion_of(reply["completion"])
+            self._send(process, list(left.values()), sampling)
+            while left:
+                reply = process.receive(self._timeout, with_beats=True)
+                if reply.get("done") == process.num_requested:
+                    raise EngineError(
+                        f"the {self.name} engine gave no response to {len(left)} requests, "
+                        f"{next(iter(left))} first: report this"
+                    )
+                if "completion" in reply:
+                    completion = wire.completion_of(reply["completion"])
+                    del left[completion.key]
+                    yield completion
+                more = take(len(left)) if take else []
+                if more:
+                    is_fed = True
+                    left |= {request.key: request for request in more}
+                    self._send(process, more, sampling)
+            while process.receive(self._timeout).get("done") != process.num_requested:
+                pass
             is_done = True
         except EngineDeathError:
             raise
         except EvalHarnessError:
-            is_done = True  # it refused and serves on
+            # It refused and serves on, but what was sent meanwhile would be answered.
+            is_done = not is_fed
             raise
         finally:
             if not is_done and self._process:
                 # Nobody wants the rest, or it is dead.
                 self._process.close(at_once=True)
                 self._process = None
+
+    def _send(self, process: EngineProcess, requests: list[Request], sampling: Sampling) -> None:
+        process.num_requested += len(requests)
+        message = {"do": "generate"} | wire.requests_message(requests, sampling)
+        process.send(message, self._timeout)
 
     def _bury(self, how: str) -> None:
         if self._process:

@@ -18,11 +18,12 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO, overload
 
 from evalharness.engines import pulse, wire
-from evalharness.engines.base import Engine
+from evalharness.engines.base import Engine, Request
 from evalharness.errors import EngineBrokeError, EvalHarnessError
 
 _LONGEST_BEAT = 1.0
@@ -34,7 +35,7 @@ def main() -> int:
     parser.add_argument("--opener", default="evalharness.engines:open_engine")
     opener = parser.parse_args().opener
     faulthandler.enable()
-    inbox: queue.Queue[dict[str, Any]] = queue.Queue()
+    inbox = _Inbox()
     # Out of reach of libraries that read or print: fd 0 becomes empty, fd 1 becomes fd 2.
     incoming = os.fdopen(os.dup(0), "rb")
     line = _Line(os.dup(1))
@@ -42,7 +43,7 @@ def main() -> int:
     os.dup2(empty, 0)
     os.dup2(2, 1)
     os.close(empty)
-    threading.Thread(target=_receive, args=(incoming, inbox), daemon=True).start()
+    threading.Thread(target=_receive, args=(incoming, inbox.received), daemon=True).start()
     try:
         _serve(opener, inbox, line)
     except BrokenPipeError:
@@ -83,7 +84,69 @@ def _receive(incoming: BinaryIO, inbox: queue.Queue[dict[str, Any]]) -> None:
     os._exit(1)
 
 
-def _serve(opener: str, inbox: queue.Queue[dict[str, Any]], line: _Line) -> None:
+class _Inbox:
+    """What the parent has said, in its order."""
+
+    def __init__(self) -> None:
+        self.received: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._seen: deque[dict[str, Any]] = deque()
+        self.num_requested = 0
+        """Requests that came so far."""
+
+    def get(self) -> dict[str, Any]:
+        """The next message; waits for it."""
+        return self._seen.popleft() if self._seen else self.received.get()
+
+    def more(self) -> Iterator[dict[str, Any]]:
+        """The messages to generate that are here and stand before any other."""
+        while not self.received.empty():
+            self._seen.append(self.received.get())
+        while self._seen and self._seen[0]["do"] == "generate":
+            yield self._seen.popleft()
+
+
+class _Feed(Sequence[Request]):
+    """Requests that may become more while the engine works on them.
+
+    Its length is that of what came so far: an engine that looks again finds more.
+    """
+
+    def __init__(self, inbox: _Inbox, message: dict[str, Any]) -> None:
+        self._inbox = inbox
+        self._requests: list[Request] = []
+        self._num_taken = 0
+        self._take_in(message)
+
+    def __len__(self) -> int:
+        for message in self._inbox.more():
+            self._take_in(message)
+        return len(self._requests)
+
+    @overload
+    def __getitem__(self, place: int) -> Request: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Request]: ...
+    def __getitem__(self, place: int | slice) -> Request | list[Request]:
+        if isinstance(place, slice):
+            raise TypeError("requests that may become more have no slices")
+        request = self._requests[place]
+        self._num_taken = max(self._num_taken, place + 1)
+        return request
+
+    def has_more(self) -> bool:
+        """Whether requests are left that the engine hasn't looked at; it then gets only those."""
+        has_more = len(self) > self._num_taken
+        self._requests = self._requests[self._num_taken :]
+        self._num_taken = 0
+        return has_more
+
+    def _take_in(self, message: dict[str, Any]) -> None:
+        requests, self.sampling = wire.requests_of(message)
+        self._requests += requests
+        self._inbox.num_requested += len(requests)
+
+
+def _serve(opener: str, inbox: _Inbox, line: _Line) -> None:
     module, _, function = opener.partition(":")
     first = inbox.get()
     line.seconds_between_beats = min(_LONGEST_BEAT, first["engine_timeout"] / 4)
@@ -101,7 +164,7 @@ def _serve(opener: str, inbox: queue.Queue[dict[str, Any]], line: _Line) -> None
             engine.close()
             return
         try:
-            for reply in _replies(engine, message):
+            for reply in _replies(engine, message, inbox):
                 line.say(reply)
         except EngineBrokeError:
             raise
@@ -109,16 +172,19 @@ def _serve(opener: str, inbox: queue.Queue[dict[str, Any]], line: _Line) -> None
             line.say(_refusal(error))
 
 
-def _replies(engine: Engine, message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _replies(engine: Engine, message: dict[str, Any], inbox: _Inbox) -> Iterator[dict[str, Any]]:
     if message["do"] == "load":
         yield {"record": dataclasses.asdict(engine.load(message["model"]))}
     elif message["do"] == "prepare":
         yield {"prepared": dataclasses.asdict(engine.prepare(wire.prompt_of(message["prompt"])))}
     else:
-        requests, sampling = wire.requests_of(message)
-        for completion in engine.generate(requests, sampling):
-            yield {"completion": wire.completion_message(completion)}
-        yield {"done": True}
+        feed = _Feed(inbox, message)
+        has_more = True
+        while has_more:
+            for completion in engine.generate(feed, feed.sampling):
+                yield {"completion": wire.completion_message(completion)}
+            has_more = feed.has_more()
+        yield {"done": inbox.num_requested}
 
 
 def _refusal(error: EvalHarnessError) -> dict[str, Any]:

@@ -27,6 +27,7 @@ def options_message(options: EngineOptions) -> dict[str, Any]:
     replay_from = options.replay_from
     return dataclasses.asdict(options) | {
         "engine_timeout": None,
+        "data_parallel_size": 1,
         "replay_from": None if replay_from is None else str(replay_from),
     }
 

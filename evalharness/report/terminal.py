@@ -8,12 +8,9 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evalharness.report.tables import Table
-
-if TYPE_CHECKING:
-    pass
 
 _UNUSUAL = re.compile(r"[^\n -~]")
 _PIPE_WIDTH = 10_000

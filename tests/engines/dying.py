@@ -52,7 +52,7 @@ class DyingEngine:
         return PreparedPrompt(text=prompt.text or "", token_ids=(1, 2), messages=prompt.messages)
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
-        for request in requests:
+        for request in self.in_order(requests):
             text = request.prompt.text
             once = self.folder / "once"
             if text == "killed once" and not once.exists():
@@ -60,6 +60,10 @@ class DyingEngine:
                 os.kill(os.getpid(), signal.SIGKILL)
             if text.startswith("kill ") or text == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
+            if text == "end the parent" or (text == "end the parent once" and not once.exists()):
+                once.touch()
+                os.kill(os.getppid(), signal.SIGKILL)
+                time.sleep(3600)  # until the parent's end is noticed
             if text == "refuse":
                 raise EngineError("the key is refused")
             if text == "break":
@@ -69,6 +73,11 @@ class DyingEngine:
             if text == "hang" and not once.exists():
                 once.touch()
                 time.sleep(3600)
+            if text == "environment":
+                text = " ".join(
+                    f"{name}={os.environ.get(name)}"
+                    for name in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
+                )
             if text == "slow":
                 for _ in range(30):
                     time.sleep(0.1)
@@ -80,6 +89,25 @@ class DyingEngine:
                 finish_reason="stop",
                 token_ids=(7, 8),
             )
+
+    def in_order(self, requests: Sequence[Request]) -> Iterator[Request]:
+        """As they come; those that wait only when someone who got what came before says go."""
+        waiting: list[Request] = []
+        place = looks = 0
+        while place < len(requests) or waiting:
+            if place < len(requests):
+                request, place = requests[place], place + 1
+                if request.prompt.text != "wait":
+                    yield request
+                else:
+                    waiting.append(request)
+            elif (self.folder / "go").exists():
+                yield waiting.pop()
+            elif (looks := looks + 1) > 600:
+                raise EngineError("nobody said go")
+            else:
+                beat()
+                time.sleep(0.1)
 
     def close(self) -> None:
         (self.folder / "closed").touch()

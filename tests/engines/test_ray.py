@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evalharness import engines
+from evalharness.benchmarks import load_benchmark
+from evalharness.checking import CheckerPool
+from evalharness.engines import open_engine
+from evalharness.engines.base import Completion, EngineOptions, Request
+from evalharness.engines.ray.cluster import Workers, plan_workers
+from evalharness.engines.ray.engine import RayEngine
+from evalharness.errors import EngineError, InputError, MissingExtraError
+from evalharness.pipeline import run
+from evalharness.plan import RunPlan
+from evalharness.records import ResponseKey, Sampling, Verdict
+from evalharness.store import read_responses, read_spec, read_verdicts
+from evalharness.templates import load_template
+from tests.engines.test_parallel import draw_tiny, tiny_requests
+from tests.engines.test_watch import requests
+from tests.scripted import SilentProgress
+
+ROOT = Path(__file__).parents[2]
+TINY = [
+    *["--model", "tiny", "--benchmark", "practice", "--limit", "12", "--template", "no"],
+    *["--samples", "2", "--temperature", "1", "--max-tokens", "32", "--device", "cpu"],
+]
+pytestmark = [
+    pytest.mark.ray,
+    # Ray's own, in its threads and in what it imports.
+    pytest.mark.filterwarnings("ignore"),
+]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """One local cluster for all tests of this module; engines leave a connection as it was."""
+    ray = pytest.importorskip("ray", reason="the extra [ray] isn't installed")
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    ray.init(
+        address="local",
+        num_cpus=4,
+        include_dashboard=False,
+        log_to_driver=False,
+        runtime_env={"env_vars": {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}},
+    )
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    yield
+    ray.shutdown()
+
+
+Open = Callable[..., RayEngine]
+
+
+@pytest.fixture
+def dying(cluster: None, tmp_path: Path) -> Iterator[Open]:
+    """Opens an engine whose actors run `tests.engines.dying`; closed even where a test fails."""
+    opened: list[RayEngine] = []
+
+    def open_dying(workers: int = 2) -> RayEngine:
+        options = EngineOptions(
+            device="cpu", ray_workers=workers, base_url=str(tmp_path), batch_size=8
+        )
+        opened.append(RayEngine(options, "tests.engines.dying:create_engine"))
+        opened[-1].tell = lambda loss: None
+        return opened[-1]
+
+    yield open_dying
+    for engine in opened:
+        engine.close()
+
+
+def generate(engine: RayEngine, asked: list[Request]) -> dict[ResponseKey, Completion]:
+    engine.load("m")
+    completions = list(engine.generate(asked, Sampling(temperature=0.5)))
+    found = {each.key: each for each in completions}
+    assert len(found) == len(completions)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("options", "num_gpus", "num_cpus", "workers"),
+    [
+        ({}, 8, 64, Workers(count=8, num_gpus=1, num_cpus=1)),
+        ({"tensor_parallel_size": 4}, 9, 64, Workers(count=2, num_gpus=4, num_cpus=1)),
+        (
+            {"tensor_parallel_size": 4, "ray_engine": "transformers"},
+            8,
+            64,
+            Workers(count=8, num_gpus=1, num_cpus=1),
+        ),
+        ({"ray_workers": 3}, 8, 64, Workers(count=3, num_gpus=1, num_cpus=1)),
+        ({}, 0, 6, Workers(count=1, num_gpus=0, num_cpus=6)),
+        ({"device": "cpu", "ray_workers": 4}, 8, 6, Workers(count=4, num_gpus=0, num_cpus=1)),
+        # 2 / 3 of a core, rounded down to what Ray can hand out three times.
+        ({"ray_workers": 3}, 0, 2, Workers(count=3, num_gpus=0, num_cpus=0.66)),
+    ],
+)
+def test_an_actor_gets_its_gpus_or_its_share_of_the_cores(
+    options: dict[str, Any], num_gpus: int, num_cpus: int, workers: Workers
+) -> None:
+    assert plan_workers(EngineOptions(**options), num_gpus, num_cpus) == workers
+
+
+@pytest.mark.parametrize(
+    ("options", "num_gpus", "message"),
+    [
+        ({"ray_workers": 0}, 1, "--ray-workers 0: give 1 or more"),
+        ({"tensor_parallel_size": 4}, 2, "an actor needs 4 GPUs and the whole Ray cluster has 2"),
+        ({"device": "cuda"}, 0, "an actor needs 1 GPUs and the whole Ray cluster has 0"),
+    ],
+)
+def test_actors_that_can_never_start_are_refused(
+    options: dict[str, Any], num_gpus: int, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        plan_workers(EngineOptions(**options), num_gpus, 8)
+
+
+def test_another_engine_in_the_actors_is_refused() -> None:
+    pytest.importorskip("ray", reason="the extra [ray] isn't installed")
+    with pytest.raises(InputError, match='--ray-engine "openai": choose one of auto'):
+        open_engine("ray", EngineOptions(ray_engine="openai"))
+
+
+def test_a_ray_that_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(engines._NEEDS, "ray", (("no_such_package",), "ray"))
+    with pytest.raises(MissingExtraError, match=r"the ray engine needs the extra \[ray\]"):
+        open_engine("ray", EngineOptions())
+
+
+def test_what_an_actor_refuses_is_said_in_its_words(dying: Open, tmp_path: Path) -> None:
+    engine = dying()
+    with pytest.raises(EngineError, match=r"^no such model$"):
+        engine.load("missing")
+    engine.load("m")
+    with pytest.raises(EngineError, match=r"^the key is refused$"):
+        list(engine.generate(requests("a", "refuse"), Sampling()))
+    engine.close()
+    engine.close()
+
+
+def test_a_response_comes_while_the_others_are_still_drawn(dying: Open, tmp_path: Path) -> None:
+    engine = dying(workers=1)
+    engine.load("m")
+    given = engine.generate(requests("a", "wait", "b"), Sampling())
+    first = next(given)
+    # Until now the engine has waited for it.
+    (tmp_path / "go").touch()
+    found = {each.key.problem_id for each in (first, *given)}
+    assert found == {"b/0", "b/1", "b/2"}
+    assert first.key.problem_id != "b/1"
+    engine.close()
+
+
+def test_a_killed_actor_costs_nothing(dying: Open, tmp_path: Path) -> None:
+    texts = [f"p{number}" for number in range(40)]
+    texts[20] = "end the parent once"
+    engine = dying()
+    losses: list[str] = []
+    engine.tell = losses.append
+    found = generate(engine, requests(*texts, num_samples=2))
+    engine.close()
+    assert len(found) == 80
+    assert {each.finish_reason for each in found.values()} == {"stop"}
+    assert len(losses) == 1
+    assert losses[0].startswith("actors of the Ray cluster were lost with ")
+
+
+def test_a_prompt_that_kills_every_actor_becomes_an_error(dying: Open, tmp_path: Path) -> None:
+    texts = ["a", "b", "end the parent", "c", "d", "kill"]
+    engine = dying()
+    found = generate(engine, requests(*texts))
+    engine.close()
+    assert len(found) == 6
+    failed = {key.problem_id: each for key, each in found.items() if each.finish_reason == "error"}
+    assert set(failed) == {"b/2", "b/5"}
+    assert (failed["b/2"].error or "").startswith("3 actors were lost over this prompt (sha256 ")
+    # Of the engine beside it only its own process died.
+    assert (failed["b/5"].error or "").startswith("the engine died ")
+
+
+ANSWERS = [
+    (r"so \boxed{\frac12}", "0.5"),
+    (r"\boxed{x+1}", "1+x"),
+    (r"\boxed{9^{9^{9^9}}}", "1"),
+    (r"\boxed{3}", "4"),
+    ("no box", "3"),
+    (r"\boxed{(-\infty, 2)}", "x<2"),
+    ("\x00\ud800 \\boxed{7}", "7"),
+    (r"\boxed{((((((((}", "1"),
+]
+
+
+def test_a_judgement_from_a_task_is_that_of_this_machine(cluster: None) -> None:
+    from evalharness.engines.ray.checking import RayCheckerPool
+
+    with CheckerPool() as here, RayCheckerPool(None) as there:
+        asked = [(text, (gold,), ("box",)) for text, gold in ANSWERS * 3]
+        judged = [
+            [pool.submit(*each) for each in asked]  # all before the first is waited for
+            for pool in (here, there)
+        ]
+        local, remote = ([asdict(each.result()) for each in futures] for futures in judged)
+    for each in (*local, *remote):
+        del each["num_milliseconds"]
+    assert remote == local
+    assert {each["status"] for each in local} >= {"correct", "incorrect", "no_answer"}
+
+
+def untimed(verdicts: Iterator[Verdict]) -> list[Verdict]:
+    return sorted(
+        (replace(each, num_milliseconds=0.0) for each in verdicts), key=lambda each: each.key
+    )
+
+
+@pytest.mark.slow
+def test_a_run_on_actors_is_that_of_one_process(cluster: None, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the extra [local] isn't installed")
+    plan = RunPlan(
+        models={"tiny": "tiny"},
+        benchmarks=(load_benchmark("practice"),),
+        templates=(load_template("no"), load_template("r1")),
+        sampling=Sampling(temperature=1.0, num_samples=2, max_tokens=32),
+        limit=10,
+        options=EngineOptions(device="cpu", batch_size=16),
+        engine="transformers",
+    )
+    on_ray = replace(
+        plan,
+        engine="ray",
+        options=replace(plan.options, ray_workers=2, ray_engine="transformers"),
+    )
+    here = run(plan, tmp_path / "here", SilentProgress())
+    there = run(on_ray, tmp_path / "there", SilentProgress())
+    assert there.num_generated == here.num_generated == 40
+    stored = [
+        sorted(read_responses(tmp_path / name), key=lambda each: each.key)
+        for name in ("here", "there")
+    ]
+    assert stored[0] == stored[1]
+    verdicts = [untimed(read_verdicts(each.folder, each.verdicts)) for each in (here, there)]
+    assert verdicts[0] == verdicts[1]
+    model = read_spec(tmp_path / "there")["models"]["tiny"]
+    assert model["engine"] == "transformers"
+    assert model["details"]["ray_actors"] == "2 actors with 2 CPU each"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="actors are found by /proc")
+def test_a_run_whose_driver_is_killed_goes_on(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="the extra [ray] isn't installed")
+    pytest.importorskip("torch", reason="the extra [local] isn't installed")
+    command = [sys.executable, "-m", "evalharness", "run", *TINY, "--out", str(tmp_path / "run")]
+    command += ["--engine", "ray", "--ray-engine", "transformers", "--ray-workers", "1"]
+    command += ["--batch-size", "4", "--json", "--quiet"]
+    log = (tmp_path / "log").open("w")
+    first = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+    lines = tmp_path / "run" / "responses.jsonl"
+    while first.poll() is None and (not lines.exists() or lines.read_bytes().count(b"\n") < 3):
+        os.sched_yield()
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    before = [json.loads(line) for line in lines.read_bytes().splitlines() if line.endswith(b"}")]
+    assert 3 <= len(before) < 24
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    # Nothing of Ray among the results or the messages.
+    assert isinstance(json.loads(again.stdout), list)
+    assert "ray" not in again.stderr.lower()
+    responses = read_responses(tmp_path / "run")
+    assert len({each.key for each in responses}) == len(responses) == 24
+    kept = {each.key: each.response for each in responses}
+    for row in before:
+        key = ResponseKey(row["model"], row["template"], row["problem_id"], row["sample_index"])
+        assert kept[key] == row["response"]
+
+
+def actor_pids() -> list[int]:
+    """The actors of the pool that run on this machine."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            name = path.read_bytes()
+        except OSError:
+            continue
+        if name.startswith(b"ray::MapWorker"):
+            found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.vllm
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="actors are found by /proc")
+def test_vllm_actors_one_of_them_killed_give_the_responses_of_one_process(cluster: None) -> None:
+    pytest.importorskip("vllm", reason="vllm isn't installed")
+    engine = RayEngine(EngineOptions(device="cpu", ray_workers=2, ray_engine="vllm", batch_size=4))
+    losses: list[str] = []
+    engine.tell = losses.append
+    before = set(actor_pids())
+    engine.load("tiny")
+    assert engine.name == "vllm"
+    asked = tiny_requests(engine, 24)
+    given = engine.generate(asked, Sampling(temperature=1.0))
+    completions = [next(given)]
+    for pid in set(actor_pids()) - before:
+        os.kill(pid, signal.SIGKILL)
+    completions += given
+    engine.close()
+    assert losses
+    found = {each.key: each for each in completions}
+    assert len(found) == len(completions) == 24
+    assert found == draw_tiny("vllm", 1, 24)
