@@ -46,7 +46,8 @@ def open_engine(name: str, options: EngineOptions) -> Engine:
         raise InputError(f"--data-parallel-size {options.data_parallel_size}: give 1 or more")
     if options.data_parallel_size > 1:
         return ParallelEngine(name, options)
-    if options.engine_timeout is not None:
+    # The ray engine watches those in its actors.
+    if options.engine_timeout is not None and name != "ray":
         return WatchedEngine(name, options)
     known = engine_names()
     if name == "auto":

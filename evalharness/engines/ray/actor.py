@@ -22,7 +22,8 @@ OPENER = "evalharness.engines:open_engine"
 def open_in_actor(engine: str, options: dict[str, Any], opener: str = OPENER) -> WatchedEngine:
     """The engine in a process of its own, so that its death isn't the actor's."""
     plain = wire.options_of(options)
-    return WatchedEngine(engine, dataclasses.replace(plain, engine_timeout=DEFAULT_TIMEOUT), opener)
+    timeout = plain.engine_timeout or DEFAULT_TIMEOUT
+    return WatchedEngine(engine, dataclasses.replace(plain, engine_timeout=timeout), opener)
 
 
 class Scout:

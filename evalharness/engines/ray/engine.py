@@ -54,7 +54,8 @@ class RayEngine:
         self.name = "ray"
         self.tell: Callable[[str], None] = _say
         """What is told of actors that were lost."""
-        self._arguments = (options.ray_engine, wire.options_message(options), opener)
+        message = wire.options_message(options) | {"engine_timeout": options.engine_timeout}
+        self._arguments = (options.ray_engine, message, opener)
         self._scout: Any = None
         self._model: str | None = None
         self._room = 1
