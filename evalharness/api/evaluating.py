@@ -45,6 +45,7 @@ def evaluate(
     max_model_len: int | None = None,
     batch_size: int | None = None,
     tensor_parallel_size: int | None = None,
+    data_parallel_size: int | None = None,
     gpu_memory_utilization: float | None = None,
     enforce_eager: bool | None = None,
     trust_remote_code: bool | None = None,
@@ -56,6 +57,9 @@ def evaluate(
     api_key_env: str | None = None,
     concurrency: int | Literal["auto"] | None = None,
     request_timeout: float | None = None,
+    ray_address: str | None = None,
+    ray_workers: int | None = None,
+    ray_engine: str | None = None,
 ) -> Run:
     """Draw, check and store what isn't in the run folder yet; the run.
 
@@ -86,12 +90,13 @@ def evaluate(
         protocol: a published evaluation; config and keywords win.
         tracker: also send the metrics there.
         quiet: no progress on stderr.
-        engine: auto, vllm, transformers, openai or replay.
+        engine: auto, vllm, transformers, openai, ray or replay.
         dtype: of the weights.
         device: cpu, cuda, ...
         max_model_len: context in tokens.
         batch_size: of the transformers engine.
         tensor_parallel_size: GPUs for one model.
+        data_parallel_size: engines on this machine, each on its own GPUs.
         gpu_memory_utilization: vLLM's share of the GPU.
         enforce_eager: vLLM without compiled graphs.
         trust_remote_code: run code that a checkpoint brings.
@@ -103,6 +108,9 @@ def evaluate(
         api_key_env: the environment variable with the server's key.
         concurrency: requests at a time, or auto.
         request_timeout: seconds for one answer of a server.
+        ray_address: of the ray engine's cluster; otherwise one of this machine alone.
+        ray_workers: engines in the cluster.
+        ray_engine: what they run: auto, vllm or transformers.
 
     Raises:
         InputError: a value or a combination of values that can't work.
