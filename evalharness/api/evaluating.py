@@ -45,10 +45,14 @@ def evaluate(
     max_model_len: int | None = None,
     batch_size: int | None = None,
     tensor_parallel_size: int | None = None,
+    data_parallel_size: int | None = None,
     gpu_memory_utilization: float | None = None,
     enforce_eager: bool | None = None,
     trust_remote_code: bool | None = None,
     deterministic: bool | None = None,
+    ray_engine: str | None = None,
+    ray_workers: int | None = None,
+    ray_address: str | None = None,
     watch: bool | None = None,
     engine_timeout: float | None = None,
     replay_from: Place | None = None,
@@ -86,16 +90,20 @@ def evaluate(
         protocol: a published evaluation; config and keywords win.
         tracker: also send the metrics there.
         quiet: no progress on stderr.
-        engine: auto, vllm, transformers, openai or replay.
+        engine: auto, vllm, transformers, openai, ray or replay.
         dtype: of the weights.
         device: cpu, cuda, ...
         max_model_len: context in tokens.
         batch_size: of the transformers engine.
-        tensor_parallel_size: GPUs for one model.
+        tensor_parallel_size: GPUs for one engine.
+        data_parallel_size: engines on this machine, one or more GPUs each.
         gpu_memory_utilization: vLLM's share of the GPU.
         enforce_eager: vLLM without compiled graphs.
         trust_remote_code: run code that a checkpoint brings.
         deterministic: all that the engine offers to repeat a response.
+        ray_engine: what each worker of the ray engine runs.
+        ray_workers: of the ray engine.
+        ray_address: of the cluster.
         watch: run the engine in a process of its own, and replace it when it dies.
         engine_timeout: seconds without a step after which a watched engine counts as hung.
         replay_from: the run whose responses the replay engine gives.
