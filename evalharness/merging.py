@@ -18,6 +18,7 @@ from evalharness.store import (
     JSONL,
     SPEC,
     RunWriter,
+    StoredResponses,
     by_key,
     by_problem,
     read_problems,
@@ -25,10 +26,8 @@ from evalharness.store import (
     read_spec,
     read_verdicts,
     run_id,
-    sorted_responses,
     verdict_names,
 )
-from evalharness.store import sorted_places as stored_places
 
 _BATCH = 4096
 _MOST_NAMED = 5
@@ -151,7 +150,7 @@ def _refuse_unfinished(part: _Part) -> None:
         part.identity["sampling"]["num_samples"],
         part.shard,
     )
-    found = stored_places(part.folder)
+    found = StoredResponses(part.folder).places()
     num_wanted, missing, foreign = 0, _Named(), _Named()
     both = heapq.merge(((place, True) for place in wanted), ((place, False) for place in found))
     for place, pair in groupby(both, key=itemgetter(0)):
@@ -206,7 +205,7 @@ def _common_tables(parts: list[_Part]) -> list[str]:
 
 def _responses(parts: list[_Part]) -> Iterator[Response]:
     """Those of all shards, sorted as each of them is."""
-    return heapq.merge(*(sorted_responses(part.folder) for part in parts), key=by_problem)
+    return heapq.merge(*(StoredResponses(part.folder) for part in parts), key=by_problem)
 
 
 def _verdicts(parts: list[_Part], name: str) -> Iterator[Verdict]:

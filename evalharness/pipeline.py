@@ -32,7 +32,15 @@ from evalharness.records import (
 from evalharness.scoring import Scorer, answer_formats, store_verdicts, verdict_table
 from evalharness.session import describe_session
 from evalharness.sink import Sink
-from evalharness.store import DAMAGED, JSONL, SPEC, RunWriter, read_spec, run_id
+from evalharness.store import (
+    DAMAGED,
+    JSONL,
+    SPEC,
+    RecoveredResponses,
+    RunWriter,
+    read_spec,
+    run_id,
+)
 
 FORMAT = 1
 _MOST_NAMED = 10
@@ -90,7 +98,9 @@ def run(plan: RunPlan, folder: Path, progress: Progress) -> RunResult:
         writer = stack.enter_context(RunWriter(folder))
         spec = _open_spec(plan, writer)
         writer.write_problems(problems.values())
-        kept = _recover(writer, progress)
+        recovered = writer.recover()
+        _tell_damage(recovered, folder, progress)
+        kept = recovered.finished
         progress.expect(total=len(wanted), done=len(kept))
 
         missing = [key for key in wanted if key not in kept]
@@ -103,8 +113,7 @@ def run(plan: RunPlan, folder: Path, progress: Progress) -> RunResult:
             _checker_pool(plan) if missing else None,
         )
         stack.enter_context(scorer)
-        for response in kept.values():
-            scorer.submit(response)
+        scorer.submit_all(each for each in recovered.stored if each.key in kept)
 
         sink = stack.enter_context(Sink(writer, scorer.submit))
         num_failed = 0
@@ -191,22 +200,15 @@ def _refuse_another_run(folder: Path, spec: dict[str, Any], identity: dict[str, 
         )
 
 
-def _recover(writer: RunWriter, progress: Progress) -> dict[ResponseKey, Response]:
-    """What is stored already; a response that the engine couldn't give is tried again."""
-    recovered = writer.recover()
+def _tell_damage(recovered: RecoveredResponses, folder: Path, progress: Progress) -> None:
     if recovered.damaged_lines:
-        path = writer.folder / JSONL
+        path = folder / JSONL
         shown = ", ".join(f"{path}:{number}" for number in recovered.damaged_lines[:_MOST_NAMED])
         more = len(recovered.damaged_lines) - _MOST_NAMED
         progress.note(
             f"damaged: {shown}{f' and {more} lines more' if more > 0 else ''}; kept aside in "
             f"{DAMAGED}, and what the run then lacks is drawn again"
         )
-    return {
-        key: response
-        for key, response in recovered.responses.items()
-        if response.finish_reason != "error"
-    }
 
 
 def _generate(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -30,8 +30,8 @@ from evalharness.records import GoldChoice, Judgement, Problem, Response, Respon
 from evalharness.store import (
     METRICS,
     RunWriter,
+    StoredResponses,
     read_problems,
-    read_responses,
     read_spec,
     responses_frame,
     verdicts_frame,
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
 CORRECTED = "+corrected"
 """Ends the name of a verdict table that used the corrected golds."""
+
+_MOST_WAITING = 4096
+"""Stored responses that are held in memory for the checker."""
 
 
 def verdict_table(golds: GoldChoice, checker: str = DEFAULT_CHECKER) -> str:
@@ -72,8 +75,10 @@ class Scorer:
         self._golds = golds
         self._judged = judged
         self._pool = pool or CheckerPool(checker=checker)
-        self._judgements: dict[ResponseKey, tuple[Response, Future[Judgement]]] = {}
-        self._lock = threading.Lock()
+        self._verdicts: dict[ResponseKey, Verdict] = {}
+        self._failures: list[BaseException] = []
+        self._num_waiting = 0
+        self._changed = threading.Condition()
 
     def __enter__(self) -> Scorer:
         return self
@@ -98,25 +103,43 @@ class Scorer:
             answer_format = self._answer_formats.get(response.template, DEFAULT_ANSWER_FORMAT)
             policy = self._policies[response.problem_id]
             future = self._pool.submit(response.response, golds, answer_format, policy)
-        with self._lock:
-            self._judgements[response.key] = (response, future)
-        if self._judged:
-            future.add_done_callback(lambda done: self._tell(response, done))
+        with self._changed:
+            self._num_waiting += 1
+        # Only who waits for its verdict holds a response: they are large, and there are many.
+        future.add_done_callback(lambda done: self._take_in(response, done))
+
+    def submit_all(self, responses: Iterable[Response]) -> None:
+        """The same with many, no more than a few thousand at a time."""
+        for response in responses:
+            with self._changed:
+                self._changed.wait_for(lambda: self._num_waiting < _MOST_WAITING)
+            self.submit(response)
 
     def finish(self) -> list[Verdict]:
-        """Wait for the last one and give all verdicts.
+        """Wait for the last one and give all verdicts, sorted by key.
 
         Raises:
             CheckerError: no worker process can start.
         """
-        with self._lock:
-            judgements = list(self._judgements.values())
-        verdicts = [_verdict(response, future.result()) for response, future in judgements]
+        with self._changed:
+            self._changed.wait_for(lambda: self._num_waiting == 0)
+        if self._failures:
+            raise self._failures[0]
+        verdicts = [self._verdicts[key] for key in sorted(self._verdicts)]
         return with_answer_groups(verdicts, self._policies, self._pool)
 
-    def _tell(self, response: Response, future: Future[Judgement]) -> None:
-        if self._judged and not future.cancelled() and future.exception() is None:
-            self._judged(_verdict(response, future.result()))
+    def _take_in(self, response: Response, future: Future[Judgement]) -> None:
+        error = CancelledError() if future.cancelled() else future.exception()
+        verdict = None if error is not None else _verdict(response, future.result())
+        with self._changed:
+            if verdict is not None:
+                self._verdicts[response.key] = verdict
+            elif error is not None:
+                self._failures.append(error)
+            self._num_waiting -= 1
+            self._changed.notify_all()
+        if self._judged and verdict is not None:
+            self._judged(verdict)
 
 
 def with_answer_groups(
@@ -221,13 +244,12 @@ def score_run(
     """
     spec = read_spec(folder)
     with RunWriter(folder) as writer:
-        responses = read_responses(folder)
-        if not responses:
+        responses = StoredResponses(folder)
+        if next(iter(responses.places()), None) is None:
             raise InputError(f"{folder}: the run has no responses yet; nothing to score")
         problems = read_problems(folder)
         with Scorer(problems, answer_formats(spec), golds, judged, checker) as scorer:
-            for response in responses:
-                scorer.submit(response)
+            scorer.submit_all(responses)
             verdicts = scorer.finish()
         return store_verdicts(writer, verdict_table(golds, checker), verdicts)
 

@@ -23,9 +23,9 @@ from evalharness.store import (
     JSONL,
     PARQUET,
     RunWriter,
+    StoredResponses,
     read_responses,
     read_spec,
-    sorted_places,
     verdict_names,
     verdicts_frame,
 )
@@ -198,7 +198,7 @@ def test_a_table_that_another_program_has_shuffled_is_merged_as_any_other(
         )
         pq.write_table(backwards.replace_schema_metadata(table.schema.metadata), folder / PARQUET)
     merge_shards(folders, Path("merged"))
-    places = list(sorted_places(Path("merged")))
+    places = list(StoredResponses(Path("merged")).places())
     assert len(places) == 28
     assert places == sorted(places)
     stored = [json.loads(line) for line in (Path("merged") / JSONL).read_text().splitlines()]

@@ -88,7 +88,7 @@ def test_a_torn_last_line_is_dropped_and_the_next_one_stands_whole(tmp_path: Pat
     path.write_bytes(whole[:-20])
     assert read_responses(tmp_path) == [response(0)]
     with RunWriter(tmp_path) as writer:
-        assert set(writer.recover().responses) == {response(0).key}
+        assert writer.recover().finished == {response(0).key}
         writer.append([response(1)])
     assert path.read_bytes() == whole
 
@@ -104,7 +104,7 @@ def test_a_damaged_line_is_named_kept_aside_and_drawn_again(tmp_path: Path) -> N
     with RunWriter(tmp_path) as writer:
         recovered = writer.recover()
     assert recovered.damaged_lines == (2,)
-    assert set(recovered.responses) == {response(0).key, response(2).key}
+    assert recovered.finished == {response(0).key, response(2).key}
     assert b"garbage" in (tmp_path / DAMAGED).read_bytes()
 
 
@@ -147,9 +147,9 @@ def test_acknowledged_rows_survive_sigkill(tmp_path: Path) -> None:
     process.stdout.close()
     process.wait()
     with RunWriter(tmp_path) as writer:
-        stored = writer.recover().responses
+        stored = writer.recover().finished
     assert acknowledged >= 40
-    assert {response(row).key for row in range(acknowledged + 1)} <= set(stored)
+    assert {response(row).key for row in range(acknowledged + 1)} <= stored
 
 
 def test_a_full_disk_is_said_in_words_and_leaves_the_file_as_it_was(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from evalharness.store.files import (
     SPEC,
     write_atomically,
 )
+from evalharness.store.index import StoredResponses
 from evalharness.store.reading import (
     read_problems,
     read_prompts,
@@ -25,8 +26,6 @@ from evalharness.store.reading import (
     response_batches,
     responses_frame,
     run_id,
-    sorted_places,
-    sorted_responses,
     verdict_names,
     verdict_versions,
     verdicts_frame,
@@ -45,6 +44,7 @@ __all__ = [
     "SPEC",
     "RecoveredResponses",
     "RunWriter",
+    "StoredResponses",
     "by_key",
     "by_problem",
     "read_problems",
@@ -55,8 +55,6 @@ __all__ = [
     "response_batches",
     "responses_frame",
     "run_id",
-    "sorted_places",
-    "sorted_responses",
     "verdict_names",
     "verdict_versions",
     "verdicts_frame",

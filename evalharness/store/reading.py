@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +13,8 @@ from evalharness.records import Problem, Response, ResponseKey, Verdict
 from evalharness.store.files import JSONL, PARQUET, PROBLEMS, PROMPTS, SPEC, VERDICTS, size_of
 from evalharness.store.rows import (
     COVERED,
-    ORDER,
     VERSIONS,
     as_row,
-    by_problem,
     parse_line,
     response_schema,
 )
@@ -100,35 +97,6 @@ def read_responses(folder: Path) -> list[Response]:
                     )
                 rows[found.key] = found
     return list(rows.values())
-
-
-def sorted_responses(folder: Path) -> Iterator[Response]:
-    """Every stored response, once, by benchmark, problem, model, template and sample.
-
-    Where responses.parquet is up to date, no more than a few thousand are held at a time.
-    """
-    if _is_streamable(folder):
-        return (Response(**row) for row in table_rows(folder / PARQUET))
-    return iter(sorted(read_responses(folder), key=by_problem))
-
-
-def sorted_places(folder: Path) -> Iterator[tuple[Any, ...]]:
-    """The same without the responses: (benchmark, problem, model, template, sample) of each."""
-    if _is_streamable(folder):
-        return _table_places(folder / PARQUET)
-    return map(by_problem, sorted_responses(folder))
-
-
-def _is_streamable(folder: Path) -> bool:
-    """Whether the Parquet file says it all and in order; another program may have written it."""
-    if not _is_compact(folder):
-        return False
-    return all(before < after for before, after in pairwise(_table_places(folder / PARQUET)))
-
-
-def _table_places(path: Path) -> Iterator[tuple[Any, ...]]:
-    for row in table_rows(path, list(ORDER)):
-        yield tuple(row[field] for field in ORDER)
 
 
 def responses_frame(folder: Path, columns: list[str] | None = None) -> pd.DataFrame:

@@ -28,7 +28,8 @@ def parse_line(line: bytes) -> Response | None:
         response = Response(**json.loads(line))
     except (ValueError, TypeError, RecursionError):
         return None
-    texts = (response.model, response.template, response.problem_id, response.response)
+    names = (response.model, response.template, response.benchmark, response.problem_id)
+    texts = (*names, response.response)
     is_whole = all(isinstance(text, str) for text in texts)
     return response if is_whole and isinstance(response.sample_index, int) else None
 

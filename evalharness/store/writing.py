@@ -28,17 +28,16 @@ from evalharness.store.files import (
     temporary_beside,
     write_atomically,
 )
+from evalharness.store.index import LineIndex, StoredResponses
 from evalharness.store.lock import FolderLock
-from evalharness.store.reading import read_prompts, read_responses
+from evalharness.store.reading import read_prompts
 from evalharness.store.rows import (
     COVERED,
     VERSIONS,
     as_row,
     as_verdict_row,
     by_key,
-    by_problem,
     clean,
-    parse_line,
     response_schema,
     verdict_schema,
 )
@@ -114,29 +113,18 @@ class RunWriter:
             StoreError: the file has to be mended and can't be written.
         """
         path = self.folder / JSONL
-        damaged: tuple[int, ...] = ()
-        if path.exists():
-            with disk_in_words(path):
-                damaged = self._repair(path)
-        rows = {response.key: response for response in read_responses(self.folder)}
-        return RecoveredResponses(responses=rows, damaged_lines=damaged)
-
-    def _repair(self, path: Path) -> tuple[int, ...]:
-        damaged: dict[int, bytes] = {}
-        num_good_bytes = 0
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if line.endswith(b"\n") and parse_line(line) is not None:
-                    num_good_bytes += len(line)
-                elif line.endswith(b"\n"):
-                    damaged[number] = line
-        if damaged:
-            self._set_aside(path, damaged)
-        elif num_good_bytes < size_of(path):
-            with path.open("r+b") as file:
-                file.truncate(num_good_bytes)
-                os.fsync(file.fileno())
-        return tuple(damaged)
+        with disk_in_words(path):
+            lines = LineIndex(path)
+            damaged = tuple(lines.damaged)
+            if damaged:
+                self._set_aside(path, lines.damaged)
+                lines = LineIndex(path)
+            elif lines.num_good_bytes < size_of(path):
+                with path.open("r+b") as file:
+                    file.truncate(lines.num_good_bytes)
+                    os.fsync(file.fileno())
+        stored = StoredResponses(self.folder, lines)
+        return RecoveredResponses(stored=stored, finished=stored.finished(), damaged_lines=damaged)
 
     def _set_aside(self, path: Path, damaged: dict[int, bytes]) -> None:
         with (self.folder / DAMAGED).open("ab") as aside, temporary_beside(path) as temporary:
@@ -184,11 +172,11 @@ class RunWriter:
     def compact(self, rows: Iterable[Response] | None = None) -> None:
         """Make `responses.parquet`, sorted by problem, from everything that is stored.
 
-        `rows` is everything, sorted, from a caller who can say it without reading it all at once.
+        `rows` is everything, sorted, from a caller who has it from elsewhere.
         """
         covered = size_of(self.folder / JSONL)
         if rows is None:
-            rows = sorted(read_responses(self.folder), key=by_problem)
+            rows = StoredResponses(self.folder)
         about = {COVERED: str(covered).encode()}
         write_table(self.folder / PARQUET, map(as_row, rows), response_schema(), about)
 
@@ -218,6 +206,8 @@ class RunWriter:
 class RecoveredResponses:
     """What a run folder already holds when it is opened again."""
 
-    responses: dict[ResponseKey, Response]
+    stored: StoredResponses
+    finished: set[ResponseKey]
+    """Of the stored ones, those that the engine could give."""
     damaged_lines: tuple[int, ...]
     """Where `responses.jsonl` was damaged; those lines are in `responses.damaged.jsonl` now."""

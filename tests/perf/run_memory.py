@@ -1,6 +1,6 @@
-"""Peak memory of merging shards, and of computing the metrics that a merge ends with.
+"""Peak memory of merging shards, opening the run again, judging it again, and of its metrics.
 
-    python -m tests.perf.merge_memory [--responses 25000,200000] [--shards 4]
+    python -m tests.perf.run_memory [--responses 25000,200000] [--shards 4]
 
 The shards are simulated: responses of about 1,500 characters to 500 problems and their verdicts,
 written by processes of their own. So are the measurements: a process keeps what it once had.
@@ -21,7 +21,7 @@ from typing import Any
 
 from evalharness.plan import Shard, response_keys
 from evalharness.records import Problem, Response, ResponseKey, Verdict
-from evalharness.store import SPEC, RunWriter, run_id
+from evalharness.store import PARQUET, SPEC, RunWriter, run_id
 
 NUM_PROBLEMS = 500
 TABLE = "evalharness@0"
@@ -121,6 +121,21 @@ def merge(folders: list[Path], out: Path) -> None:
     merge_shards(folders, out)
 
 
+def go_on(out: Path) -> None:
+    """What a run that was interrupted does before it draws, and at its end."""
+    (out / PARQUET).unlink()
+    with RunWriter(out) as writer:
+        writer.recover()
+        writer.compact()
+
+
+def judge(out: Path) -> None:
+    """All responses again; none of these has an answer, so that it is over soon."""
+    from evalharness.scoring import score_run
+
+    score_run(out, "published")
+
+
 def measure_metrics(out: Path) -> None:
     """What every run computes at its end, which needs a row a verdict."""
     from evalharness.scoring import metrics_of
@@ -165,7 +180,9 @@ def main() -> None:
                 measured(make_shard, part, number, options.shards, total // NUM_PROBLEMS)
             print(
                 f"{total:,} responses in {options.shards} shards: merge "
-                f"{measured(merge, folders, folder / 'out')}; metrics alone "
+                f"{measured(merge, folders, folder / 'out')}; opening it again "
+                f"{measured(go_on, folder / 'out')}; judging it "
+                f"{measured(judge, folder / 'out')}; metrics alone "
                 f"{measured(measure_metrics, folder / 'out')}; imports alone "
                 f"{measured(measure_imports, folder)}",
                 flush=True,
