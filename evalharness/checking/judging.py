@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from typing import NamedTuple, TypeVar
 
 from evalharness.checking.equivalence import Equivalence
@@ -39,13 +39,14 @@ def pass_on(done: Future[Outcome], found: Readings, future: Future[Judgement]) -
     """Settle `future` the way that the comparison was settled."""
     if done.cancelled():
         future.cancel()
-    if not future.set_running_or_notify_cancel():
+        future.set_running_or_notify_cancel()
         return
     error = done.exception()
     if error is not None:
-        future.set_exception(error)
+        if future.set_running_or_notify_cancel():
+            future.set_exception(error)
     else:
-        future.set_result(judgement(found, done.result()))
+        settle(future, judgement(found, done.result()))
 
 
 T = TypeVar("T")
@@ -53,8 +54,10 @@ T = TypeVar("T")
 
 def settle(future: Future[T], found: T) -> None:
     """Give the result to those who wait for it, unless they have stopped waiting."""
-    if future.set_running_or_notify_cancel():
+    try:
         future.set_result(found)
+    except InvalidStateError:
+        future.set_running_or_notify_cancel()
 
 
 def outcome_of(result: Equivalence, seconds: float = 0.0) -> Outcome:
