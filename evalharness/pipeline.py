@@ -174,6 +174,7 @@ def _open_spec(plan: RunPlan, writer: RunWriter) -> dict[str, Any]:
                     "title": each.title,
                     "fingerprint": each.fingerprint,
                     "num_problems": len(each.problems),
+                    "num_published": each.num_published,
                     "source": each.source,
                     "policy": each.policies.general.to_table(),
                 }

@@ -45,9 +45,8 @@ def export_hub(run: ExportedRun, target: Target) -> list[str]:
         published = run.spec["benchmarks"].get(benchmark, {}).get("num_published")
         num_problems = len({each.problem_id for each in responses})
         if published != num_problems:
-            notes.append(
-                f"left out: {model} on {benchmark}: {num_problems} of {published} problems"
-            )
+            whole = f"of {published} problems" if published else "problems of it, not all"
+            notes.append(f"left out: {model} on {benchmark}: {num_problems} {whole}")
             continue
         entry = _Entry(dataset, *_score(run, part))
         found.setdefault((model, benchmark), []).append(entry)

@@ -16,7 +16,7 @@ import pytest
 from evalharness import engines
 from evalharness.benchmarks import load_benchmark
 from evalharness.checking import CheckerPool
-from evalharness.engines import open_engine
+from evalharness.engines import open_engine, wire
 from evalharness.engines.base import Completion, EngineOptions, Request
 from evalharness.engines.ray.cluster import Workers, plan_workers
 from evalharness.engines.ray.engine import RayEngine
@@ -188,6 +188,32 @@ def test_a_prompt_that_kills_every_actor_becomes_an_error(dying: Open, tmp_path:
     assert (failed["b/2"].error or "").startswith("3 actors were lost over this prompt (sha256 ")
     # Of the engine beside it only its own process died.
     assert (failed["b/5"].error or "").startswith("the engine died ")
+
+
+def test_an_actor_whose_round_is_over_ends_and_stays_away(cluster: None, tmp_path: Path) -> None:
+    import ray
+    from ray.exceptions import ActorDiedError, RayActorError
+
+    from evalharness.engines.ray.actor import DrawBundles, Lease
+
+    lease = ray.remote(Lease).options(num_cpus=0).remote()
+    message = wire.options_message(EngineOptions(base_url=str(tmp_path)))
+    opener = "tests.engines.dying:create_engine"
+    actor = (
+        ray.remote(DrawBundles)
+        .options(num_cpus=0, max_restarts=-1)
+        .remote("auto", message | {"engine_timeout": 60.0}, opener, "m", Sampling(), lease)
+    )
+    ray.get(actor.__ray_ready__.remote())
+    ray.kill(lease)
+    # On the way to its end it is started again, and then refused.
+    end: RayActorError | None = None
+    while not isinstance(end, ActorDiedError):
+        try:
+            ray.get(actor.__ray_ready__.remote())
+        except RayActorError as error:
+            end = error
+    assert "The actor died because of an error raised in its creation task" in str(end)
 
 
 ANSWERS = [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
+import os
 import queue
 import threading
 from collections.abc import Iterator
@@ -54,6 +56,21 @@ class Scout:
         return dataclasses.asdict(prepared)
 
 
+class Lease:
+    """Is there as long as a round of drawing is; whoever draws for that round ends with it.
+
+    Ray kills the actors of a round, but not one that is just being restarted: that one would keep
+    its GPU from the next round for ever.
+    """
+
+    async def hold(self) -> None:
+        """Return at once, if this is still there."""
+
+    async def end(self) -> None:
+        """Never return: who waits for it is told when this is gone."""
+        await asyncio.Event().wait()
+
+
 class DrawBundles:
     """For `map_batches`: rows of requests in, a row a completion out, each when it is finished.
 
@@ -62,8 +79,23 @@ class DrawBundles:
     """
 
     def __init__(
-        self, engine: str, options: dict[str, Any], opener: str, model: str, sampling: Sampling
+        self,
+        engine: str,
+        options: dict[str, Any],
+        opener: str,
+        model: str,
+        sampling: Sampling,
+        lease: Any,
     ) -> None:
+        """Begin to load the model; an actor that fails here isn't started again.
+
+        Raises:
+            RayActorError: the round is over.
+        """
+        import ray
+
+        ray.get(lease.hold.remote())
+        threading.Thread(target=_end_with, args=(lease,), daemon=True).start()
         self._waiting: queue.SimpleQueue[list[Request]] = queue.SimpleQueue()
         self._askers: dict[ResponseKey, queue.SimpleQueue[Completion | None]] = {}
         self._error: str | None = None
@@ -115,3 +147,14 @@ class DrawBundles:
                 taken += self._waiting.get(timeout=0 if num_left else _SETTLE_SECONDS)
             except queue.Empty:
                 return taken
+
+
+def _end_with(lease: Any) -> None:
+    """End this process when the lease is gone."""
+    import ray
+    import ray.exceptions
+
+    try:
+        ray.get(lease.end.remote())
+    except ray.exceptions.RayError:
+        os._exit(0)

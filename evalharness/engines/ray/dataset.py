@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evalharness.engines.ray.actor import DrawBundles
+from evalharness.engines.ray.actor import DrawBundles, Lease
 from evalharness.engines.ray.cluster import Workers, keep_data_quiet, without_warnings
 
 _LONGEST_ANSWER = 1000
@@ -51,13 +51,14 @@ def draw_lines(plan: Round) -> Iterator[str]:
         max_concurrent_calls_per_actor=plan.calls,
         enable_true_multi_threading=True,
     )
+    lease: Any = ray.remote(Lease).options(num_cpus=0).remote()
     items = [{"line": row} for row in plan.rows]
     with without_warnings():
         dataset = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
             DrawBundles,
             batch_size=None,
             compute=compute,
-            fn_constructor_args=plan.actor,
+            fn_constructor_args=(*plan.actor, lease),
             max_restarts=-1,
             # Ray would take the rows of a second attempt for those of the first.
             max_task_retries=0,
@@ -70,6 +71,7 @@ def draw_lines(plan: Round) -> Iterator[str]:
             yield from map(str, batch["line"])
     finally:
         batches.close()
+        ray.kill(lease)
 
 
 class Coordinator:
