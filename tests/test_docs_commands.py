@@ -149,3 +149,12 @@ def test_every_reason_to_leave_a_command_out_is_needed_and_its_test_is_there() -
         for word in reason.split():
             if word.startswith("tests/"):
                 assert list(ROOT.glob(word.rstrip("*") + "*")), reason
+
+
+def test_a_benchmark_that_was_run_whole_goes_to_the_hub(place: Place) -> None:
+    cheap = "--template no --max-tokens 1 --engine transformers --device cpu --quiet"
+    words = f"run --model ckpt/0 --benchmark amc23 {cheap} --out runs/amc23".split()
+    assert main(words) == 0
+    assert main("export runs/amc23 --format hf --out hub".split()) == 0
+    (path,) = Path("hub").rglob("*.yaml")
+    assert "id: math-ai/amc23" in path.read_text()
