@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from evalharness.analysis.accuracy import CONFIDENCE
 from evalharness.analysis.draws import Draws, number_of_problems
 
+_ROUNDING = 1e-12
+"""Of a mean of logarithms that are all the same."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ratio:
@@ -20,7 +23,8 @@ class Ratio:
 
     value: float
     low: float | None
-    """Lower end of the 95% interval; None where one problem carries none."""
+    """Lower end of the 95% interval; None where one problem, or a few with exactly the same ratio,
+    carry none."""
     high: float | None
     n: int
     """Problems that enter."""
@@ -136,7 +140,9 @@ def _with_interval(log_value: float, variance: float, freedom: float, n: int) ->
     from scipy import stats
 
     value = math.exp(log_value)
-    if freedom <= 0:
+    # Ratios without any spread say nothing of how far the next one would be from them.
+    is_flat = variance < _ROUNDING**2 and abs(log_value) > _ROUNDING
+    if freedom <= 0 or is_flat:
         return Ratio(value=value, low=None, high=None, n=n)
     half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom)) * math.sqrt(variance)
     return Ratio(value=value, low=math.exp(log_value - half), high=math.exp(log_value + half), n=n)

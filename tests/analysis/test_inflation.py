@@ -42,6 +42,16 @@ def test_the_interval_is_a_t_interval_on_the_logarithm() -> None:
     assert found.high == pytest.approx(math.exp(reference.high))
 
 
+@pytest.mark.parametrize("n", [2, 3, 7])
+def test_ratios_that_are_all_the_same_carry_no_interval_unless_they_are_1(n: int) -> None:
+    a = draws([True] * n, [25.0] * n)
+    found = length_inflation(a, draws([True] * n, [24.0] * n)).overall
+    assert found.value == pytest.approx(0.96)
+    assert (found.low, found.high) == (None, None)
+    same = length_inflation(a, a).overall
+    assert (same.value, same.low, same.high) == (1, 1, 1)
+
+
 def test_a_problem_without_that_verdict_in_both_does_not_enter() -> None:
     found = length_inflation(draws([True, False]), draws([False, True]))
     assert found.correct is None
