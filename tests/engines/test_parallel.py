@@ -227,15 +227,16 @@ def test_a_generator_that_nobody_reads_on_stops_every_engine(tmp_path: Path) -> 
 
 
 def tiny_requests(engine: Engine, num_prompts: int) -> list[Request]:
+    """Every other one is short, so that of two engines the second still draws when one is done."""
     texts = [f"What is {number}+{number + 1}?" for number in range(num_prompts)]
     return [
         replace(
             request,
             prompt=engine.prepare(Prompt(template="no", problem_id="p", text=text)),
-            max_tokens=24,
+            max_tokens=64 if number % 2 else 2,
             stop=(),
         )
-        for request, text in zip(requests(*texts), texts, strict=True)
+        for number, (request, text) in enumerate(zip(requests(*texts), texts, strict=True))
     ]
 
 
