@@ -99,7 +99,7 @@ class StoredResponses:
         """
         self._table = folder / PARQUET
         self._has_table = self._table.exists()
-        if self._has_table and _covers(self._table, folder / JSONL):
+        if is_compact(folder):
             self._lines = LineIndex(None)
         else:
             self._lines = lines or LineIndex(folder / JSONL)
@@ -147,10 +147,13 @@ def _place(row: dict[str, Any]) -> Place:
     return benchmark, problem, model, template, sample
 
 
-def _covers(table: Path, lines: Path) -> bool:
+def is_compact(folder: Path) -> bool:
     """Whether the Parquet file holds all that the JSONL holds."""
     import pyarrow.parquet as pq
 
+    table, lines = folder / PARQUET, folder / JSONL
+    if not table.exists():
+        return False
     covered = int((pq.read_schema(table).metadata or {}).get(COVERED, b"-1"))
     return not lines.exists() or covered == size_of(lines)
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalharness.errors import StoreError
-from evalharness.records import Problem, Response, ResponseKey, Verdict
-from evalharness.store.files import JSONL, PARQUET, PROBLEMS, PROMPTS, SPEC, VERDICTS, size_of
+from evalharness.records import Problem, Response, Verdict
+from evalharness.store.files import PARQUET, PROBLEMS, PROMPTS, SPEC, VERDICTS
+from evalharness.store.index import StoredResponses, is_compact
 from evalharness.store.rows import (
-    COVERED,
     VERSIONS,
     as_row,
-    parse_line,
     response_schema,
 )
 from evalharness.store.tables import table_rows
@@ -68,35 +67,12 @@ def read_prompts(folder: Path) -> dict[str, str]:
 
 
 def read_responses(folder: Path) -> list[Response]:
-    """Every stored response, once: where a key was written twice, the later row.
+    """Every stored response, once, sorted by problem; `StoredResponses` doesn't hold them all.
 
     Raises:
         StoreError: a line in the middle of the file is damaged.
     """
-    rows: dict[ResponseKey, Response] = {}
-    jsonl, parquet = folder / JSONL, folder / PARQUET
-    covered = -1
-    if parquet.exists():
-        import pyarrow.parquet as pq
-
-        table = pq.read_table(parquet)
-        covered = int((table.schema.metadata or {}).get(COVERED, b"-1"))
-        for row in table.to_pylist():
-            response = Response(**row)
-            rows[response.key] = response
-    if jsonl.exists() and covered != size_of(jsonl):
-        with jsonl.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.endswith(b"\n"):
-                    break
-                found = parse_line(line)
-                if found is None:
-                    raise StoreError(
-                        f"{jsonl}:{number}: damaged line; run the same `evalharness run` command "
-                        "again: it moves the line aside and draws that response anew"
-                    )
-                rows[found.key] = found
-    return list(rows.values())
+    return list(StoredResponses(folder))
 
 
 def responses_frame(folder: Path, columns: list[str] | None = None) -> pd.DataFrame:
@@ -104,7 +80,7 @@ def responses_frame(folder: Path, columns: list[str] | None = None) -> pd.DataFr
     import pandas as pd
     import pyarrow as pa
 
-    if _is_compact(folder):
+    if is_compact(folder):
         return pd.read_parquet(folder / PARQUET, columns=columns)
     rows = [as_row(response) for response in read_responses(folder)]
     frame = pa.Table.from_pylist(rows, schema=response_schema()).to_pandas()
@@ -115,22 +91,12 @@ def response_batches(folder: Path, columns: list[str]) -> Iterator[pd.DataFrame]
     """The responses as frames of bounded size, so that a run of any size can be searched."""
     import pyarrow.parquet as pq
 
-    if _is_compact(folder):
+    if is_compact(folder):
         with pq.ParquetFile(folder / PARQUET) as file:
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
                 yield batch.to_pandas()
     else:
         yield responses_frame(folder, columns)
-
-
-def _is_compact(folder: Path) -> bool:
-    """Whether the Parquet file holds all that the JSONL holds."""
-    import pyarrow.parquet as pq
-
-    if not (folder / PARQUET).exists():
-        return False
-    covered = int((pq.read_schema(folder / PARQUET).metadata or {}).get(COVERED, b"-1"))
-    return not (folder / JSONL).exists() or covered == size_of(folder / JSONL)
 
 
 def verdict_names(folder: Path) -> list[str]:
