@@ -51,7 +51,9 @@ def export_hub(run: ExportedRun, target: Target) -> list[str]:
         entry = _Entry(dataset, *_score(run, part))
         found.setdefault((model, benchmark), []).append(entry)
     if not found:
-        raise InputError(f"{run.name}: nothing fits .eval_results: {'; '.join(notes[2:])}")
+        raise InputError(
+            f"{run.name}: nothing fits .eval_results: {'; '.join(dict.fromkeys(notes[2:]))}"
+        )
     folders = safe_names(model for model, _ in found)
     files = safe_names(benchmark for _, benchmark in found)
     for (model, benchmark), entries in found.items():
