@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import functools
 from concurrent.futures import Future, InvalidStateError
-from typing import NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 
 from evalharness.checking.equivalence import Equivalence
 from evalharness.checking.extract import Extraction
-from evalharness.checking.messages import Outcome
 from evalharness.checking.policy import Policy
 from evalharness.records import Judgement, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one comparison."""
+
+    status: Status
+    gold: str | None
+    method: str | None
+    reason: str
+    num_milliseconds: float
+    gold_read: str | None = None
+    answer_read: str | None = None
 
 
 class Readings(NamedTuple):
@@ -43,8 +56,7 @@ def pass_on(done: Future[Outcome], found: Readings, future: Future[Judgement]) -
         return
     error = done.exception()
     if error is not None:
-        if future.set_running_or_notify_cancel():
-            future.set_exception(error)
+        settle_error(future, error)
     else:
         settle(future, judgement(found, done.result()))
 
@@ -58,6 +70,15 @@ def settle(future: Future[T], found: T) -> None:
         future.set_result(found)
     except InvalidStateError:
         future.set_running_or_notify_cancel()
+
+
+def settle_error(future: Future[Any], error: BaseException) -> None:
+    """Raise `error` where the result is waited for, unless there is one or nobody waits."""
+    try:
+        future.set_exception(error)
+    except InvalidStateError:
+        if future.cancelled():
+            future.set_running_or_notify_cancel()
 
 
 def outcome_of(result: Equivalence, seconds: float = 0.0) -> Outcome:

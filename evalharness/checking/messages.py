@@ -10,12 +10,13 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple
 from typing import Any, NamedTuple
 
 from evalharness.checking.extract import Extraction
+from evalharness.checking.judging import Outcome, Readings
 from evalharness.checking.policy import Policy
-from evalharness.records import Status
+from evalharness.records import Judgement, Status
 
 
 class Comparison(NamedTuple):
@@ -35,29 +36,17 @@ class Submission(NamedTuple):
     policy: Policy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What became of one comparison."""
+class Decided(NamedTuple):
+    """What a worker says of a submission that it could decide."""
 
-    status: Status
-    gold: str | None
-    method: str | None
-    reason: str
-    num_milliseconds: float
-    gold_read: str | None = None
-    answer_read: str | None = None
-
-
-class Found(NamedTuple):
-    """What a worker found in a submission."""
-
-    strict: Extraction
-    lenient: Extraction
-    outcome: Outcome | None
-    """None where there is no answer, or where it takes a comparison of its own."""
+    found: Readings
+    judgement: Judgement
 
 
 Request = Comparison | Submission
+Reply = Outcome | Judgement | Readings
+"""To a comparison its outcome; to a submission the judgement on it, or the readings of one that
+takes a comparison of its own."""
 
 _encode = json.JSONEncoder().encode
 _decode = json.JSONDecoder().decode
@@ -130,16 +119,17 @@ def _policy(changes: str) -> Policy:
     return Policy.from_table(json.loads(changes))
 
 
-def reply_line(reply: Outcome | Found) -> str:
+def reply_line(reply: Outcome | Decided | Readings) -> str:
     """A worker's reply; the answers of a submission are named by their place in the response."""
     if isinstance(reply, Outcome):
-        return _encode(_listed(reply)) + "\n"
-    strict, lenient, outcome = reply
-    place = None if lenient is strict else _place(lenient)
-    return _encode((_place(strict), place, outcome and _listed(outcome))) + "\n"
+        return _encode(astuple(reply)) + "\n"
+    if isinstance(reply, Decided):
+        return _encode(_listed(*reply)) + "\n"
+    strict, lenient, _ = reply
+    return _encode((_place(strict), None if lenient is strict else _place(lenient))) + "\n"
 
 
-def reply_of(line: bytes, request: Request) -> Outcome | Found:
+def reply_of(line: bytes, request: Request) -> Reply:
     """The reply to a request.
 
     Raises:
@@ -148,32 +138,29 @@ def reply_of(line: bytes, request: Request) -> Outcome | Found:
     reply = _decode(line.decode("ascii"))
     try:
         if isinstance(request, Comparison):
-            return _outcome(reply, request.golds)
-        place, other, listed = reply
-        strict = _extraction(place, request.response)
-        lenient = strict if other is None else _extraction(other, request.response)
-        return Found(strict, lenient, listed and _outcome(listed, request.golds))
+            return _outcome(*reply)
+        if len(reply) > 2:
+            return _judgement(request.response, *reply)
+        place, other = reply
+        strict = _extraction(request.response, *place)
+        lenient = strict if other is None else _extraction(request.response, *other)
+        return Readings(strict, lenient, request.policy)
     except TypeError as error:
         raise ValueError(f"no reply to {type(request).__name__}") from error
 
 
-def _listed(outcome: Outcome) -> tuple[Any, ...]:
-    return (
-        outcome.status,
-        outcome.gold,
-        outcome.method,
-        outcome.reason,
-        outcome.num_milliseconds,
-        outcome.gold_read,
-        outcome.answer_read,
-    )
-
-
-def _outcome(listed: list[Any], golds: tuple[str, ...]) -> Outcome:
-    status, gold, method, reason, num_milliseconds, gold_read, answer_read = listed
+def _outcome(
+    status: Status,
+    gold: str | None,
+    method: str | None,
+    reason: str,
+    num_milliseconds: float,
+    gold_read: str | None,
+    answer_read: str | None,
+) -> Outcome:
     return Outcome(
         status=status,
-        gold=golds[0] if gold is None else gold,
+        gold=gold,
         method=method,
         reason=reason,
         num_milliseconds=num_milliseconds,
@@ -182,11 +169,75 @@ def _outcome(listed: list[Any], golds: tuple[str, ...]) -> Outcome:
     )
 
 
+def _listed(found: Readings, judged: Judgement) -> tuple[Any, ...]:
+    """What `_judgement` takes behind the response."""
+    lenient = found.lenient
+    is_elsewhere = judged.extracted is None and lenient.answer is not None
+    return (
+        judged.status,
+        judged.start,
+        judged.end,
+        judged.extraction,
+        judged.gold,
+        judged.method,
+        judged.reason,
+        judged.num_milliseconds,
+        judged.note,
+        judged.gold_read,
+        judged.answer_read,
+        judged.policy,
+        judged.lenient_status,
+        judged.lenient_extraction,
+        *((lenient.start, lenient.end) if is_elsewhere else ()),
+    )
+
+
+def _judgement(
+    response: str,
+    status: Status,
+    start: int | None,
+    end: int | None,
+    extraction: str | None,
+    gold: str | None,
+    method: str | None,
+    reason: str,
+    num_milliseconds: float,
+    note: str,
+    gold_read: str | None,
+    answer_read: str | None,
+    policy: str,
+    lenient_status: Status | None,
+    lenient_extraction: str | None,
+    lenient_start: int | None = None,
+    lenient_end: int | None = None,
+) -> Judgement:
+    extracted = None if start is None else response[start:end]
+    return Judgement(
+        status=status,
+        extracted=extracted,
+        extraction=extraction,
+        gold=gold,
+        method=method,
+        reason=reason,
+        num_milliseconds=num_milliseconds,
+        note=note,
+        start=start,
+        end=end,
+        gold_read=gold_read,
+        answer_read=answer_read,
+        policy=policy,
+        lenient_status=lenient_status,
+        lenient_extracted=(
+            extracted if lenient_start is None else response[lenient_start:lenient_end]
+        ),
+        lenient_extraction=lenient_extraction,
+    )
+
+
 def _place(found: Extraction) -> tuple[Any, ...]:
     return (found.rule, found.start, found.end, found.note)
 
 
-def _extraction(place: list[Any], response: str) -> Extraction:
-    rule, start, end, note = place
+def _extraction(response: str, rule: str | None, start: int, end: int, note: str) -> Extraction:
     answer = None if rule is None else response[start:end]
     return Extraction(answer=answer, rule=rule, start=start, end=end, note=note)

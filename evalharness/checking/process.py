@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import math
 import os
 import selectors
@@ -9,12 +11,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from evalharness.checking.checkers import DEFAULT_CHECKER
-from evalharness.checking.messages import Found, Outcome, Request, reply_of, request_bytes
+from evalharness.checking.messages import Request, request_bytes
 from evalharness.errors import EvalHarnessError
 from evalharness.paths import PACKAGE
 
@@ -23,6 +24,9 @@ _LOOK_SECONDS = 0.05
 """Asking what a worker has computed costs as much as some answers: not before each of them."""
 _MOST_WAITING = 5
 """A worker that is kept from computing may take so many times its limit on the clock."""
+_PIPE_BYTES = 1 << 20
+"""A batch of responses is larger than what a pipe usually holds, 64 KiB; each part of it that has
+to wait wakes this process once more."""
 
 
 class CheckerError(EvalHarnessError):
@@ -68,9 +72,9 @@ class WorkerProcess:
         self._stdin = self._process.stdin
         self._stdout = self._process.stdout
         os.set_blocking(self._stdin.fileno(), False)
+        _widen(self._stdin.fileno())
         os.set_blocking(self._stdout.fileno(), False)
         self._received = b""
-        self._lines: deque[bytes] = deque()
         self._last_look, self._worked_before = -math.inf, 0.0
         self._to_write = memoryview(b"")
         self._selector = selectors.DefaultSelector()
@@ -87,7 +91,7 @@ class WorkerProcess:
             CheckerError: it ended or hung, with the last thing it said.
         """
         try:
-            self._receive(_START_SECONDS)
+            self.replies(_START_SECONDS)
         except (WorkerDiedError, TimedOutError) as error:
             self.kill()
             self._process.wait()
@@ -100,24 +104,53 @@ class WorkerProcess:
                 "to see why"
             ) from error
 
-    def ask(self, requests: Sequence[Request], timeout_seconds: float) -> Iterator[Outcome | Found]:
-        """Ask several things at once; the replies in order, each when it is there.
+    def ask(self, requests: Sequence[Request], timeout_seconds: float) -> None:
+        """Have it do these too; what it can't take yet is sent while a reply is waited for.
+
+        Raises:
+            WorkerDiedError: it was killed or crashed.
+        """
+        # Its own alarm is for the case that this process isn't there to kill it.
+        alarm = _MOST_WAITING * timeout_seconds + 1
+        data = request_bytes(requests, alarm)
+        if self._to_write:
+            self._to_write = memoryview(bytes(self._to_write) + data)
+            return
+        self._to_write = memoryview(data)
+        self._write()
+        if self._to_write:
+            self._selector.register(self._stdin, selectors.EVENT_WRITE)
+
+    def replies(self, timeout_seconds: float) -> list[bytes]:
+        """The next lines, at least one, in the order of what was asked.
+
+        A verdict must not depend on what else the machine does: the limit is on the worker's own
+        computing time where the system tells it, and on the clock at `_MOST_WAITING` times that.
 
         Raises:
             TimedOutError: the next one took more than `timeout_seconds`; the rest wasn't begun.
             WorkerDiedError: it was killed or crashed.
         """
-        # Its own alarm is for the case that this process isn't there to kill it.
-        alarm = _MOST_WAITING * timeout_seconds + 1
-        self._to_write = memoryview(request_bytes(requests, alarm))
-        if requests:
-            self._selector.register(self._stdin, selectors.EVENT_WRITE)
-        for request in requests:
-            line = self._receive(timeout_seconds)
-            try:
-                yield reply_of(line, request)
-            except ValueError as error:
-                raise WorkerDiedError(f"it wrote {line[:80]!r} instead of an answer") from error
+        began = time.monotonic()
+        if began - self._last_look > _LOOK_SECONDS:
+            self._look(began)
+        latest = began + _MOST_WAITING * timeout_seconds
+        deadline = began + timeout_seconds
+        while True:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0 and deadline < latest:
+                unused = timeout_seconds - (self._cpu_seconds() - self._worked_before)
+                deadline = min(time.monotonic() + max(unused, 0.0), latest)
+                remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise TimedOutError(f"no answer in {timeout_seconds:g} s")
+            for key, _ in self._selector.select(remaining):
+                if key.fileobj is self._stdout:
+                    lines = self._read()
+                    if lines:
+                        return lines
+                elif self._write():
+                    self._selector.unregister(self._stdin)
 
     def kill(self) -> None:
         """SIGKILL; any thread may call it."""
@@ -132,34 +165,6 @@ class WorkerProcess:
         self._stdout.close()
         self._messages.close()
 
-    def _receive(self, seconds: float) -> bytes:
-        """The next line, while what is left to write is written.
-
-        A verdict must not depend on what else the machine does: the limit is on the worker's own
-        computing time where the system tells it, and on the clock at `_MOST_WAITING` times that.
-        """
-        if self._lines:
-            return self._lines.popleft()
-        began = time.monotonic()
-        if began - self._last_look > _LOOK_SECONDS:
-            self._look(began)
-        latest = began + _MOST_WAITING * seconds
-        deadline = began + seconds
-        while not self._lines:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0 and deadline < latest:
-                unused = seconds - (self._cpu_seconds() - self._worked_before)
-                deadline = min(time.monotonic() + max(unused, 0.0), latest)
-                remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                raise TimedOutError(f"no answer in {seconds:g} s")
-            for key, _ in self._selector.select(remaining):
-                if key.fileobj is self._stdin:
-                    self._write()
-                else:
-                    self._read()
-        return self._lines.popleft()
-
     def _look(self, now: float) -> None:
         """Note what the worker has computed so far, against which a limit is measured."""
         self._last_look, self._worked_before = now, self._cpu_seconds()
@@ -173,23 +178,23 @@ class WorkerProcess:
         user, system = stat.rpartition(")")[2].split()[11:13]  # in ticks, see proc(5)
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
-    def _write(self) -> None:
+    def _write(self) -> bool:
+        """Send what it takes now; whether that was all."""
         try:
             written = os.write(self._stdin.fileno(), self._to_write)
         except BlockingIOError:
-            return
+            return False
         except BrokenPipeError as error:
             raise WorkerDiedError(self._how_it_ended()) from error
         self._to_write = self._to_write[written:]
-        if not self._to_write:
-            self._selector.unregister(self._stdin)
+        return not self._to_write
 
-    def _read(self) -> None:
+    def _read(self) -> list[bytes]:
         chunk = os.read(self._stdout.fileno(), 1 << 16)
         if not chunk:
             raise WorkerDiedError(self._how_it_ended())
         *lines, self._received = (self._received + chunk).split(b"\n")
-        self._lines.extend(lines)
+        return lines
 
     def _how_it_ended(self) -> str:
         try:
@@ -197,3 +202,10 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             return "it closed its output"
         return f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _widen(pipe: int) -> None:
+    """Let a pipe hold more, where the system can and the user's share of memory allows it."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)

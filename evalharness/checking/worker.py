@@ -18,11 +18,17 @@ from typing import BinaryIO, TextIO
 
 from evalharness.checking.checkers import CHECKERS, Checker, open_checker
 from evalharness.checking.equivalence import Equivalence
-from evalharness.checking.judging import failure, outcome_of
+from evalharness.checking.judging import (
+    Outcome,
+    Readings,
+    failure,
+    judgement,
+    outcome_of,
+    without_comparison,
+)
 from evalharness.checking.messages import (
     Comparison,
-    Found,
-    Outcome,
+    Decided,
     Request,
     Submission,
     read_batch,
@@ -32,7 +38,7 @@ from evalharness.checking.policy import Policy
 
 _WARM_UP = (("0.5", "\\frac{1}{2}"), ("2\\sqrt{2} x", "\\sqrt{8} x"), ("x^2+1", "x^2+y"))
 """A cheap pair, one that takes algebra, and one that runs through every stage without success."""
-_MOST_HELD_SECONDS = 0.005
+_MOST_HELD_SECONDS = 0.02
 
 
 def main() -> None:
@@ -60,19 +66,22 @@ def _serve(checker: Checker, asked: BinaryIO, protocol: TextIO) -> None:
     """Reply to each request.
 
     A reply of the bounded stages may wait for the next few: waking the parent costs as much as
-    some of them. Before a comparison everything is sent, since it may be the last.
+    some of them. Around a comparison everything is sent, since it may be the last.
     """
     latest = 0.0
     while header := asked.readline():
         batch = read_batch(header, asked.read)
         for request in batch.requests:
-            if isinstance(request, Comparison) or time.monotonic() > latest:
+            is_comparison = isinstance(request, Comparison)
+            if is_comparison or time.monotonic() > latest:
                 protocol.flush()
                 latest = time.monotonic() + _MOST_HELD_SECONDS
             _set_alarm(batch.limit_seconds)
             reply = _answer(checker, request)
             _set_alarm(0)
             protocol.write(reply_line(reply))
+            if is_comparison:
+                protocol.flush()
         protocol.flush()
 
 
@@ -121,7 +130,7 @@ def _set_alarm(seconds: float) -> None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
-def _answer(checker: Checker, request: Request) -> Outcome | Found:
+def _answer(checker: Checker, request: Request) -> Outcome | Decided | Readings:
     """The reply to one request; it can't raise because of its content."""
     if isinstance(request, Submission):
         return _read(checker, request)
@@ -129,13 +138,14 @@ def _answer(checker: Checker, request: Request) -> Outcome | Found:
     return outcome or failure("error", request.golds, "the checker said nothing")
 
 
-def _read(checker: Checker, asked: Submission) -> Found:
-    """The answer in a response, with the outcome where the bounded stages decide."""
-    strict, lenient = checker.find(asked.response, asked.answer_format)
-    if lenient.answer is None:
-        return Found(strict, lenient, None)
-    outcome = _judged(checker.cheap, asked.golds, lenient.answer, asked.policy)
-    return Found(strict, lenient, outcome)
+def _read(checker: Checker, asked: Submission) -> Decided | Readings:
+    """The judgement on a response where the bounded stages decide, otherwise its readings."""
+    found = Readings(*checker.find(asked.response, asked.answer_format), asked.policy)
+    known = without_comparison(found, asked.golds)
+    if known is None:
+        outcome = _judged(checker.cheap, asked.golds, found.answer, asked.policy)
+        known = None if outcome is None else judgement(found, outcome)
+    return found if known is None else Decided(found, known)
 
 
 def _judged(

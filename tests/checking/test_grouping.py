@@ -4,8 +4,7 @@ from concurrent.futures import Future
 
 from evalharness.checking import Ballot, CheckerPool, Policy, find_groups
 from evalharness.checking.equivalence import Identity
-from evalharness.checking.judging import failure
-from evalharness.checking.messages import Outcome
+from evalharness.checking.judging import Outcome, failure
 
 DEFAULT = Policy()
 

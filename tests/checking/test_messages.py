@@ -5,11 +5,11 @@ import io
 import pytest
 
 from evalharness.checking import Policy
-from evalharness.checking.extract import extract
+from evalharness.checking.extract import Extraction, extract
+from evalharness.checking.judging import Outcome, Readings, judgement
 from evalharness.checking.messages import (
     Comparison,
-    Found,
-    Outcome,
+    Decided,
     Request,
     Submission,
     read_batch,
@@ -47,15 +47,19 @@ def test_a_batch_is_read_as_it_was_asked() -> None:
     assert file.read() == b""
 
 
-@pytest.mark.parametrize("outcome", [OUTCOME, None])
-def test_a_reply_to_a_submission_is_one_line(outcome: Outcome | None) -> None:
-    response = "caf\u00e9 <think>\\boxed{25}"
-    strict, lenient = extract("nothing", ("box",)), extract(response, ("box",))
-    request = Submission(response, ("25",), ("box",), Policy())
-    for found in (Found(strict, lenient, outcome), Found(lenient, lenient, outcome)):
-        line = reply_line(found)
+RESPONSE = "caf\u00e9 <think>\\boxed{25} \ud800"
+NOTHING, BOX = extract("nothing", ("box",)), extract(RESPONSE, ("box",))
+
+
+@pytest.mark.parametrize("readings", [(BOX, BOX), (NOTHING, BOX), (NOTHING, NOTHING)])
+def test_a_reply_to_a_submission_is_one_line(readings: tuple[Extraction, Extraction]) -> None:
+    request = Submission(RESPONSE, ("25",), ("box",), LOOSE)
+    found = Readings(*readings, LOOSE)
+    judged = judgement(found, OUTCOME)
+    for reply, expected in ((found, found), (Decided(found, judged), judged)):
+        line = reply_line(reply)
         assert line.index("\n") == len(line) - 1
-        assert reply_of(line.encode("ascii"), request) == found
+        assert reply_of(line.encode("ascii"), request) == expected
 
 
 def test_a_reply_to_a_comparison_keeps_its_outcome() -> None:

@@ -1,4 +1,5 @@
 import importlib.util
+import io
 import json
 import os
 import select
@@ -23,7 +24,10 @@ from evalharness.checking import (
     checker_version,
     workers,
 )
-from evalharness.checking.messages import Comparison, request_bytes
+from evalharness.checking import worker as program
+from evalharness.checking.checkers import open_checker
+from evalharness.checking.extract import Extraction
+from evalharness.checking.messages import Comparison, Submission, request_bytes
 from evalharness.checking.policy import Policy
 from evalharness.checking.process import TimedOutError, WorkerDiedError, WorkerProcess
 from evalharness.errors import InputError
@@ -57,7 +61,7 @@ def judge(pool: CheckerPool, answer: str, *golds: str) -> Judgement:
 
 
 def worker_pids(pool: CheckerPool) -> list[int]:
-    return [process.pid for process in pool._processes]
+    return [process.pid for process in pool._crew.processes]
 
 
 def is_running(pid: int) -> bool:
@@ -258,7 +262,7 @@ def test_a_killed_worker_is_replaced_and_the_answer_is_still_right() -> None:
 def test_an_answer_that_kills_two_workers_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def die(self: WorkerProcess, *_: object) -> None:
         os.kill(self.pid, signal.SIGKILL)
-        self._receive(20)
+        self.replies(20)
 
     with bare(num_workers=1, timeout_seconds=20) as pool:
         with monkeypatch.context() as patch:
@@ -376,6 +380,27 @@ def test_a_response_over_the_memory_limit_costs_no_other_its_verdict(checker: st
         assert found[1].reason.endswith("exit code 1 and exit code 1")
 
 
+def test_the_reply_to_a_comparison_is_sent_before_the_next_response_is_read() -> None:
+    sent = io.BytesIO()
+    seen = []
+    checker = open_checker("evalharness")
+
+    def find(response: str, answer_format: tuple[str, ...]) -> tuple[Extraction, Extraction]:
+        seen.append(sent.getvalue().count(b"\n"))
+        return checker.find(response, answer_format)
+
+    requests = [
+        Comparison(("25",), "5^2", Policy()),
+        Submission("\\boxed{24}", ("25",), BOX, Policy()),
+    ]
+    asked = io.BytesIO(request_bytes(requests, 60))
+    # Should the response hang its reader, the comparison must not be blamed.
+    protocol = io.TextIOWrapper(sent, encoding="ascii")
+    program._serve(checker._replace(find=find), asked, protocol)
+    assert seen == [1]
+    assert sent.getvalue().count(b"\n") == 2
+
+
 def test_a_response_whose_worker_the_kernel_kills_costs_no_other_its_verdict(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -450,7 +475,7 @@ def test_workers_die_with_a_parent_that_is_killed() -> None:
         "from evalharness.checking import CheckerPool\n"
         "pool = CheckerPool(checker='math-verify', num_workers=1, timeout_seconds=60)\n"
         "pool.submit(r'\\boxed{5^2}', ('25',), ('box',)).result()\n"
-        "print(*[process.pid for process in pool._processes], flush=True)\n"
+        "print(*[process.pid for process in pool._crew.processes], flush=True)\n"
         "input()\n"
     )
     root = str(Path(evalharness.__file__).parents[1])
@@ -478,7 +503,7 @@ def test_a_worker_without_a_parent_to_kill_it_ends_by_its_own_alarm() -> None:
         request = Comparison(("25",), LONG_SUM, Policy())
         os.write(worker._stdin.fileno(), request_bytes([request], 0.5))
         with pytest.raises(WorkerDiedError, match=f"killed by signal {signal.SIGALRM.value}"):
-            worker._receive(60)
+            worker.replies(60)
     finally:
         worker.close()
 

@@ -184,7 +184,7 @@ def measure_pool(pairs: list[tuple[str, str]], num_workers: int) -> PoolSpeed:
         ]
         for future in warm:
             future.result()
-        workers = list(pool._processes)
+        workers = list(pool._crew.processes)
         computed = [worker._cpu_seconds() for worker in workers]
         began, parent = time.perf_counter(), time.process_time()
         futures = [

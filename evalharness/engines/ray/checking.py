@@ -53,8 +53,7 @@ class RayCheckerPool(CheckerPool):
     ) -> Future[Judgement]:
         """The judgement to come on `response`, from a task."""
         check_answer_format(answer_format)
-        with self._changed:
-            self._refuse_if_closed()
+        self._refuse_if_closed()
         future: Future[Judgement] = Future()
         self._waiting.put(((response, golds, answer_format, policy), future))
         return future

@@ -1,0 +1,285 @@
+"""Worker processes at work: threads hand out tasks, take replies in and say who is to blame."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from evalharness.checking.messages import Comparison, Reply, Request, reply_of
+from evalharness.checking.process import (
+    CheckerError,
+    TimedOutError,
+    WorkerDiedError,
+    WorkerProcess,
+)
+
+_BATCH_SECONDS = 0.05
+"""Of work that a worker is given at once: more costs waiting, less costs messages."""
+_LARGEST_BATCH = 256
+
+
+@dataclass(slots=True)
+class Task:
+    """One request to a worker; everybody who waits for it waits for its future."""
+
+    request: Request
+    future: Future[Any]
+    """Of an `Outcome` for a comparison, of a `Judgement` for a submission."""
+    deaths: tuple[str, ...] = ()
+    """How workers ended over it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reception:
+    """What becomes of a task; each is called once for it, by the thread that served it."""
+
+    replied: Callable[[Task, Reply], None]
+    timed_out: Callable[[Task], None]
+    killed: Callable[[Task], None]
+    """Two workers ended over it."""
+    dismissed: Callable[[Task], None]
+    """The crew was closed without waiting for it."""
+    failed: Callable[[Task, Exception], None]
+    """No worker could start, or the harness itself is at fault."""
+
+
+class Crew:
+    """Worker processes that take tasks from one queue, each fed by a thread of its own.
+
+    They start when they are first needed.
+    """
+
+    def __init__(
+        self,
+        reception: Reception,
+        *,
+        num_workers: int,
+        timeout_seconds: float,
+        memory_limit_bytes: int,
+        checker: str,
+    ) -> None:
+        """Set the limits of one task."""
+        self.reception = reception
+        self.num_workers = num_workers
+        self.timeout_seconds = timeout_seconds
+        self._memory_limit_bytes = memory_limit_bytes
+        self._checker = checker
+        self._changed = threading.Condition()
+        self._queue: deque[Task] = deque()
+        self._threads: list[threading.Thread] = []
+        self._processes: set[WorkerProcess] = set()
+        self._num_idle = 0
+        self._is_closed = False
+        self.is_cancelled = False
+        """It was closed without waiting."""
+
+    @property
+    def processes(self) -> list[WorkerProcess]:
+        """Those that run now."""
+        with self._changed:
+            return list(self._processes)
+
+    def put(self, task: Task) -> bool:
+        """Have a worker do it; False where the crew is closed.
+
+        What comes of a task that was put before may follow it until the last one is done.
+        """
+        with self._changed:
+            if self._is_closed and threading.current_thread() not in self._threads:
+                return False
+            if self.is_cancelled:
+                return False
+            self._queue.append(task)
+            if self._num_idle:
+                self._changed.notify()
+            if len(self._queue) > self._num_idle and len(self._threads) < self.num_workers:
+                thread = threading.Thread(target=_Post(self).serve, name="checker", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+        return True
+
+    def take(self, most: int, *, wait: bool) -> deque[Task]:
+        """The next tasks, no more than one worker's share; empty where there are none.
+
+        `wait` waits for one until the crew is closed.
+        """
+        with self._changed:
+            if wait:
+                self._num_idle += 1
+                while not self._queue and not self._is_closed:
+                    self._changed.wait()
+                self._num_idle -= 1
+            share = -(-len(self._queue) // self.num_workers)
+            return deque(self._queue.popleft() for _ in range(min(most, share)))
+
+    def close(self, *, wait: bool) -> list[Task]:
+        """End every worker process; calling it twice is allowed.
+
+        `wait` finishes what is queued first; without it what runs is killed and what is queued is
+        returned undone.
+        """
+        undone: list[Task] = []
+        with self._changed:
+            self._is_closed = True
+            if not wait:
+                self.is_cancelled = True
+                undone.extend(self._queue)
+                self._queue.clear()
+                for process in self._processes:
+                    process.kill()
+            self._changed.notify_all()
+        return undone
+
+    def join(self) -> None:
+        """Wait until every thread has ended."""
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join()
+
+    def start_process(self) -> WorkerProcess:
+        """A worker that is ready; one that is killed while it starts gets a second chance.
+
+        Raises:
+            CheckerError: it can't start.
+        """
+        try:
+            return self._start_process()
+        except CheckerError:
+            if self.is_cancelled:
+                raise
+            return self._start_process()
+
+    def _start_process(self) -> WorkerProcess:
+        process = WorkerProcess(memory_limit_bytes=self._memory_limit_bytes, checker=self._checker)
+        with self._changed:
+            self._processes.add(process)
+            if self.is_cancelled:
+                process.kill()
+        try:
+            process.wait_until_ready()
+        except CheckerError:
+            self.retire(process)
+            raise
+        return process
+
+    def retire(self, process: WorkerProcess) -> None:
+        """End a worker that isn't needed, or is of no more use."""
+        process.close()
+        with self._changed:
+            self._processes.discard(process)
+
+
+class _Post:
+    """One thread of a crew: its worker, and what the worker was asked and hasn't answered yet.
+
+    The worker has its next tasks before it is done with the last ones, so that it never waits for
+    this process.
+    """
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._process: WorkerProcess | None = None
+        self._asked: deque[Task] = deque()
+        """In the order of their replies."""
+        self._left: deque[Task] = deque()
+        """By a worker that ended: asked one at a time, to find out which of them ended it."""
+        self._batch_size = 1.0
+        self._num_done = 0
+        self._since = 0.0
+        """When the tasks that `_num_done` counts began."""
+
+    def serve(self) -> None:
+        """Work until the crew is closed."""
+        while True:
+            try:
+                if not self._hand_out():
+                    break
+                self._take_in()
+            except (TimedOutError, WorkerDiedError) as error:
+                self._blame(error)
+            except Exception as error:  # noqa: BLE001 - who waits gets it; the thread goes on
+                self._retire()
+                for task in self._all_given_up():
+                    self._crew.reception.failed(task, error)
+        self._retire()
+
+    def _hand_out(self) -> bool:
+        """See to it that the worker has something to do; False when there will be nothing more."""
+        if self._crew.is_cancelled:
+            for task in self._all_given_up():
+                self._crew.reception.dismissed(task)
+            return False
+        if self._left:
+            if not self._asked:
+                self._ask(deque([self._left.popleft()]))
+        elif len(self._asked) <= self._batch_size / 2:
+            self._measure()
+            if not self._asked:
+                tasks = self._crew.take(int(self._batch_size), wait=True)
+                self._num_done, self._since = 0, time.perf_counter()
+            else:
+                tasks = self._crew.take(int(self._batch_size), wait=False)
+            if tasks:
+                self._ask(tasks)
+        return bool(self._asked)
+
+    def _ask(self, tasks: deque[Task]) -> None:
+        self._asked.extend(tasks)
+        if self._process is None:
+            self._process = self._crew.start_process()
+        self._process.ask([task.request for task in tasks], self._crew.timeout_seconds)
+
+    def _take_in(self) -> None:
+        """Finish the tasks whose replies come next."""
+        process = self._process
+        if process is None:
+            raise CheckerError("a checker's worker was asked before it was started")
+        replied = self._crew.reception.replied
+        for line in process.replies(self._crew.timeout_seconds):
+            task = self._asked[0]
+            try:
+                reply = reply_of(line, task.request)
+            except ValueError as error:
+                raise WorkerDiedError(f"it wrote {line[:80]!r} instead of an answer") from error
+            replied(task, reply)
+            self._asked.popleft()
+            self._num_done += 1
+
+    def _measure(self) -> None:
+        """Make the next batch as large as the last tasks were quick."""
+        if self._num_done:
+            now = time.perf_counter()
+            at_that_pace = _BATCH_SECONDS * self._num_done / (now - self._since)
+            self._batch_size = min(max((self._batch_size + at_that_pace) / 2, 1), _LARGEST_BATCH)
+            self._num_done, self._since = 0, now
+
+    def _blame(self, error: TimedOutError | WorkerDiedError) -> None:
+        """Replace the worker; give up the task that ended it, ask the others again."""
+        was_alone = len(self._asked) == 1
+        self._retire()
+        task = self._asked[0]
+        if isinstance(error, WorkerDiedError):
+            task.deaths += (str(error),)
+            if len(task.deaths) == 2 and not self._crew.is_cancelled:
+                self._crew.reception.killed(self._asked.popleft())
+        # A reply to a submission may have been ready and on its way: only the next try is sure.
+        elif was_alone or isinstance(task.request, Comparison):
+            self._crew.reception.timed_out(self._asked.popleft())
+        self._left.extendleft(reversed(self._asked))
+        self._asked.clear()
+
+    def _all_given_up(self) -> list[Task]:
+        tasks = [*self._asked, *self._left]
+        self._asked.clear()
+        self._left.clear()
+        return tasks
+
+    def _retire(self) -> None:
+        if self._process is not None:
+            self._crew.retire(self._process)
+            self._process = None
