@@ -8,7 +8,7 @@ from evalharness.checking.expressions import Call, Expression, Number, Symbol
 from evalharness.checking.forms import REALS
 from evalharness.checking.grammar import parse, parse_prefix
 from evalharness.checking.tokens import Token, UnreadableError
-from evalharness.checking.units import parse_unit
+from evalharness.checking.units import UNITS, parse_unit
 from evalharness.checking.values import INFINITY, Quantity, Value, Words
 
 _NEGATIONS = frozenset("not no never cannot can't won't doesn't isn't loses lose neither".split())
@@ -83,13 +83,8 @@ def _number_among_words(tokens: Tokens[Token]) -> Quantity:
 def _upright_unit(tokens: list[Token], expression: Expression) -> Quantity:
     r"""`5\mathrm{m}`: upright letters behind a number are its unit."""
     end = len(tokens)
-    while end > 1 and (
-        tokens[end - 1].is_upright
-        or (tokens[end - 1].text in ("/", "cdot") and tokens[end - 2].is_upright)
-        or (end > 2 and tokens[end - 1].kind == "number" and tokens[end - 2].text == "^")
-        or (tokens[end - 1].text == "^" and tokens[end - 2].is_upright)
-    ):
-        end -= 1
+    while (before := _before_unit(tokens, end)) < end:
+        end = before
     names = [token.text for token in tokens[end:]]
     if names in (["i"], ["e"]):
         return Quantity(expression=expression)  # set upright as constants are
@@ -101,6 +96,26 @@ def _upright_unit(tokens: list[Token], expression: Expression) -> Quantity:
     return Quantity(expression=expression)
 
 
+def _before_unit(tokens: Tokens[Token], end: int) -> int:
+    """Where the last part of a unit before `end` begins: a letter, its power, a sign between."""
+    start = end
+    if start and tokens[start - 1].text == "}":
+        start -= 1
+    if start and tokens[start - 1].kind == "number":
+        start -= 1
+        if start and tokens[start - 1].text == "-":
+            start -= 1
+        if start and tokens[start - 1].text == "{":
+            start -= 1
+        if not start or tokens[start - 1].text != "^":
+            return end
+        start -= 1
+    if start > 1 and tokens[start - 1].is_upright:
+        return start - 1
+    is_joint = start == end and start > 2 and tokens[start - 1].text in ("/", "cdot")
+    return start - 1 if is_joint and tokens[start - 2].is_upright else end
+
+
 def _unit(tokens: Tokens[Token]) -> str:
     """The text of a unit or of words; empty where nothing is left.
 
@@ -108,8 +123,13 @@ def _unit(tokens: Tokens[Token]) -> str:
         UnreadableError: the tokens are neither.
     """
     pieces: list[str] = []
+    is_sure = True
     for index, token in enumerate(tokens):
         is_power = token.kind == "number" and index > 0
+        if is_power:
+            is_sure &= _is_exponent(tokens[:index])
+        elif token.kind == "symbol" and not token.is_upright:
+            is_sure &= tokens[index - 1].text == "/" and token.text in UNITS
         if (
             token.kind == "word"
             or token.is_upright
@@ -139,7 +159,20 @@ def _unit(tokens: Tokens[Token]) -> str:
             raise UnreadableError(f"unexpected {token.text!r}")
     if pieces and not (tokens[0].kind == "word" or tokens[0].is_upright):
         raise UnreadableError(f"unexpected {tokens[0].text!r}")
-    return "".join(pieces).strip()
+    text = "".join(pieces).strip()
+    if not is_sure and parse_unit(text) is None:
+        raise UnreadableError(f"mathematics behind {tokens[0].text!r}")
+    return text
+
+
+def _is_exponent(before: Tokens[Token]) -> bool:
+    """Whether a number behind these tokens is a power: `^2`, `^{2`, `^{-2`, `^-2`."""
+    texts = [token.text for token in before[-3:]]
+    if texts and texts[-1] == "-":
+        texts.pop()
+    if texts and texts[-1] == "{":
+        texts.pop()
+    return bool(texts) and texts[-1] == "^"
 
 
 def read_words(tokens: Tokens[Token]) -> Value:

@@ -20,6 +20,7 @@ from evalharness.checking.expressions import (
 from evalharness.checking.policy import Policy
 from evalharness.checking.units import parse_unit
 from evalharness.checking.values import INFINITY, Quantity
+from evalharness.checking.wording import are_opposite
 
 MACHINE_DIGITS = 12
 """A decimal with at least so many significant digits is a printed float: it stands for any value
@@ -52,6 +53,8 @@ def same_quantity(gold: Quantity, answer: Quantity, policy: Policy, effort: Effo
     if bool(gold.unit) != bool(answer.unit):
         gold, answer = _with_unit_letter(gold, answer.unit), _with_unit_letter(answer, gold.unit)
     left, right = gold.expression, answer.expression
+    if are_opposite(gold.unit, answer.unit):
+        return False
     if gold.unit and answer.unit:
         units = parse_unit(gold.unit), parse_unit(answer.unit)
         if units[0] is not None and units[1] is not None:

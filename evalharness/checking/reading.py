@@ -18,6 +18,7 @@ from evalharness.checking.tokens import (
     tokenise,
 )
 from evalharness.checking.values import Matrix, Reading, Relation, Value
+from evalharness.checking.wording import with_signs
 
 _MOST_RAW = 10
 """Spacing and commands for size may take so many times the characters that say something."""
@@ -37,9 +38,10 @@ _SHORT_RUN = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{3,4}(?![A-Za-z])")
 _CHAIN = re.compile(r"(?P<names>[a-z](?: ?= ?[a-z]){1,5}) ?= ?(?P<value>[^=]{1,60})")
 _CHOICE = re.compile(
     r"(?!.*\([A-F]\).*\([A-F]\))(?:\\(?:text|textbf|mathrm|mathbf|bf) ?\{ ?)?"
-    r"\((?P<letter>[A-F])\) ?\}? (?!\\text ?\{ ?(?:and|or)\b)"
+    r"\(?(?P<letter>[A-F])\) ?\}? (?!\\text ?\{ ?(?:and|or)\b)"
     r"(?P<content>(?:\d|\\(?:d?frac|sqrt|text)(?![A-Za-z])).{0,200})"
 )
+_OPTION = re.compile(r"\(?(?P<letter>[A-J])[).:]")
 _DECIMAL_COMMA = re.compile(r"-? ?\d+,\d+")
 
 
@@ -94,6 +96,9 @@ def _other_spellings(text: str) -> list[str]:
     chain = _CHAIN.fullmatch(text)
     if chain is not None:  # x = y = 0 says it of both
         others.append(", ".join(f"{n} = {chain['value']}" for n in chain["names"].split("=")))
+    option = _OPTION.fullmatch(text)
+    if option is not None:
+        others.append(option["letter"])
     choice = _CHOICE.fullmatch(text)
     if choice is not None:  # an option with its text: either says which
         others += [choice["letter"], choice["content"]]
@@ -135,7 +140,7 @@ def _read_text(text: str, options: Options) -> Reading:
         text = _MATRICES.sub(keep, text)
         if "\\begin" in text:
             raise UnreadableError("an unknown environment")
-    tokens = _signs(tokenise(text, options))
+    tokens = with_signs(tokenise(text, options))
     if matrices:
         return Reading(value=_with_matrices(tokens, matrices))
     state = State()
@@ -148,7 +153,7 @@ def _read_matrix(body: str, options: Options) -> Matrix:
     for line in body.split("\\\\"):
         if line.strip() and line.strip() != "\\hline":
             cells = line.replace("\\hline", "").split("&")
-            rows.append(tuple(parse(_signs(tokenise(cell.strip(), options))) for cell in cells))
+            rows.append(tuple(parse(with_signs(tokenise(cell.strip(), options))) for cell in cells))
     if not rows or len({len(row) for row in rows}) != 1:
         raise UnreadableError("a matrix with rows of different lengths")
     return Matrix(rows=tuple(rows))
@@ -166,22 +171,3 @@ def _with_matrices(tokens: list[Token], matrices: list[Matrix]) -> Value:
             if not before:
                 return matrices[0]
     raise UnreadableError("an expression of matrices")
-
-
-def _signs(tokens: list[Token]) -> list[Token]:
-    """Words that are signs become signs: percent, degrees, and, or."""
-    result: list[Token] = []
-    for token in tokens:
-        new = token
-        if token.kind == "word":
-            word = token.text.lower()
-            if word in ("percent", "pct", "percents"):
-                new = Token("operator", "%", token.is_spaced)
-            elif word in ("degrees", "degree", "deg") and result:
-                new = Token("command", "circ", token.is_spaced)
-            elif word in ("and", "or"):
-                new = Token("command", word, token.is_spaced)
-            elif word in ("infinity",):
-                new = Token("command", "infty", token.is_spaced)
-        result.append(new)
-    return result

@@ -18,6 +18,7 @@ from evalharness.checking.quantities import Effort
 from evalharness.checking.renaming import bound_arguments
 from evalharness.checking.sets import all_true, same_sets
 from evalharness.checking.values import (
+    UNNAMED,
     Interval,
     Quantity,
     Relation,
@@ -103,14 +104,14 @@ def _relations(
     gold: Relation, answer: Relation, policy: Policy, effort: Effort, same: Same
 ) -> bool | None:
     if gold.operator != answer.operator:
-        return False
+        return _set_and_bound(gold, answer, policy, effort)
     names = _is_name(gold.left), _is_name(answer.left)
     if gold.operator in ("=", "in") and all(names):
         result = _assignments(gold, answer, policy, same)
         if result is not False:
             return result
     sets = as_set(gold), as_set(answer)
-    if sets[0] is not None and sets[1] is not None and _variables(gold) == _variables(answer):
+    if sets[0] is not None and sets[1] is not None and _are_of_one(gold, answer):
         result = same_sets(sets[0], sets[1], policy, effort)
         if result:
             return True
@@ -121,6 +122,23 @@ def _relations(
     if free_symbols(differences[0]) != free_symbols(differences[1]):
         return False
     return _proportional(differences[0], differences[1], gold.operator, effort)
+
+
+def _set_and_bound(gold: Relation, answer: Relation, policy: Policy, effort: Effort) -> bool | None:
+    r"""`x \in (3, \infty)` and `x > 3`: the same name in the same set."""
+    for member, bound in ((gold, answer), (answer, gold)):
+        found = as_set(bound) if member.operator == "in" else None
+        name = member.left.expression if isinstance(member.left, Quantity) else None
+        if found is not None and isinstance(name, Symbol) and _variables(bound) == {name.name}:
+            pair = (member.right, found) if member is gold else (found, member.right)
+            return same_sets(pair[0], pair[1], policy, effort)
+    return False
+
+
+def _are_of_one(gold: Relation, answer: Relation) -> bool:
+    """Whether two bounds are of the same variables; one without a name may be of any."""
+    variables = _variables(gold), _variables(answer)
+    return variables[0] == variables[1] or any(UNNAMED in each for each in variables)
 
 
 def _variables(relation: Relation) -> frozenset[str]:

@@ -22,6 +22,7 @@ from evalharness.checking.measures import read_quantity, read_words
 from evalharness.checking.renaming import bound_arguments
 from evalharness.checking.tokens import Token, UnreadableError
 from evalharness.checking.values import (
+    UNNAMED,
     Interval,
     Quantity,
     Relation,
@@ -37,6 +38,7 @@ _RELATIONS = {
     "subseteq": "other", "sim": "other", "parallel": "other", "perp": "other",
 }  # fmt: skip
 _FLIPPED = {">": "<", ">=": "<="}
+_BOUNDS = frozenset(["<", "<=", ">", ">=", "!="])
 _WORD_MARKS = frozenset([",", ".", "-", "!", "?", "'", '"', "and", "or", ";"])
 MAX_NESTING = 12
 
@@ -216,7 +218,9 @@ def _read_relation(tokens: list[Token], state: State) -> Value | None:
     operator = operators[0]
     right = read_value(sides[1], state.deeper())
     if not trimmed(sides[0]):
-        return right
+        if operator not in _BOUNDS:
+            return right
+        sides[0] = [Token("symbol", UNNAMED, False)]
     try:
         left = read_value(sides[0], state.deeper())
     except UnreadableError:

@@ -9,6 +9,7 @@ from evalharness.checking.expressions import (
     Expression,
     Number,
     Symbol,
+    free_symbols,
 )
 from evalharness.checking.forms import REALS, as_set
 from evalharness.checking.matrices import same_matrices
@@ -27,6 +28,7 @@ from evalharness.checking.values import (
     Value,
     Words,
 )
+from evalharness.checking.wording import are_opposite
 
 MAX_ITEMS = 200
 
@@ -74,6 +76,8 @@ def _sequence_and_one(
 ) -> bool | None:
     """A set or a list of one thing is that thing; `3:2` is a quotient."""
     one = sequence.items[0]
+    if sequence.brackets == "bare" and _are_spellings(sequence.items):
+        return all_true(same_value(other, item, policy, effort) for item in sequence.items)
     if sequence.brackets == "ratio" and len(sequence.items) == 2 and isinstance(other, Quantity):
         numerator, denominator = sequence.items
         if isinstance(numerator, Quantity) and isinstance(denominator, Quantity):
@@ -86,6 +90,13 @@ def _sequence_and_one(
         same_value(one, other, policy, effort)
         if is_gold
         else same_value(other, one, policy, effort)
+    )
+
+
+def _are_spellings(items: Items[Value]) -> bool:
+    """Whether they may be one number in several spellings: `1/2 or 0.5`, but not `2, 2`."""
+    return len(set(items)) == len(items) > 1 and all(
+        isinstance(item, Quantity) and not free_symbols(item.expression) for item in items
     )
 
 
@@ -191,7 +202,11 @@ def _ratios(gold: Sequence, answer: Sequence, policy: Policy, effort: Effort) ->
             return False
         sides.append(expressions)
     left, right = sides
-    if len(left) != len(right):
+    units = [
+        item.unit if isinstance(item, Quantity) else ""
+        for item in (gold.items[-1], answer.items[-1])
+    ]
+    if len(left) != len(right) or are_opposite(*units):
         return False
     same = all_true(same_expression(a, b, policy, effort) for a, b in zip(left, right, strict=True))
     if same:

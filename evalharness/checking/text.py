@@ -82,6 +82,15 @@ _RECURRING = re.compile(
 _MODULO = re.compile(
     r"\\pmod ?\{ ?(\w+) ?\}|\\pmod ?(\w)|\( ?\\?(?:text|mathrm)? ?\{? ?\\?b?mod ?\}? ?(\w+) ?\)"
 )
+_BARE_UNIT = re.compile(
+    r"(?<=\d) ?(?P<unit>(?:k?m|[cm]m|ft|mi|k?g|mg|k?J|N|W|rad|mol)/"
+    r"(?:m?s|hr?|min|[ck]?m|k?g|mol|L|K)(?:\^?\{?-?\d\}?)?)$"
+)
+"""A quotient of units behind a number, set as mathematics: `9.8 m/s^2`."""
+_CLOCK = re.compile(
+    r"(?P<time>\d(?P<minutes>:\d\d)?)(?P<gap> ?(?P<brace>\\(?:text|mathrm|textrm|mbox) ?\{ ?)?)"
+    r"(?P<half>[AaPp])(?(minutes)\.? ?[Mm]\.?|\. ?[Mm]\.?)(?![A-Za-z])"
+)
 _CHOOSE = re.compile(r"\{ ?([^{}\\]{1,20}?) ?\\choose ?([^{}\\]{1,20}?) ?\}")
 _CURRENCY = re.compile(r"\\\$|\\(?:textdollar|pounds|euro)(?![A-Za-z])|\\mathdollar")
 _MATH_MARKS = re.compile(r"\$\$?|\\[()]|(?<!\\)\\[\[\]]")
@@ -136,6 +145,10 @@ def normalise(text: str) -> str:
     text = _SIZING.sub(" ", text)
     text = _ESCAPED_SPACE.sub("", text)
     text = _RECURRING.sub(_recurring, text)
+    text = text.replace("...", " \\ldots ")
+    if "m" in text.lower():
+        text = _CLOCK.sub(_half_of_day, text)
+        text = _BARE_UNIT.sub(r" \\text{\g<unit>}", text)
     if "\\" in text:
         text = _REPEATING.sub(_repeating, text)
         text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
@@ -143,6 +156,12 @@ def normalise(text: str) -> str:
         text = _MODULO.sub(lambda match: f" \\mod {match[1] or match[2] or match[3]}", text)
     text = _SPACING.sub(" ", text)
     return _WHITE_SPACE.sub(" ", text).rstrip("\\ ").strip()
+
+
+def _half_of_day(match: re.Match[str]) -> str:
+    r"""`2:00 p.m.` as `2:00 \text{pm}`."""
+    word = match["half"].lower() + "m"
+    return match["time"] + match["gap"] + (word if match["brace"] else f"\\text{{{word}}}")
 
 
 def _plain_characters(text: str) -> str:

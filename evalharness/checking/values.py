@@ -7,6 +7,9 @@ from typing import Literal
 
 from evalharness.checking.expressions import Expression, Symbol, show
 
+UNNAMED = "it"
+"""The name of what a bare bound is about: the left side of `>= 5`."""
+
 Brackets = Literal["bare", "round", "square", "braces", "ratio"]
 
 
