@@ -11,6 +11,7 @@ OPENING = frozenset({"(", "[", "{", "\\{"})
 CLOSING = frozenset({")", "]", "}", "\\}"})
 _CLAUSES = frozenset("for where when if with such whenever provided unless depending".split())
 _FINAL_CLAUSES = frozenset("where is are which because since so".split())
+NEGATIONS = frozenset("not no never cannot can't won't doesn't isn't loses lose neither".split())
 _LEAD_IN = frozenset("is are be equals equal".split())
 _ANNOUNCEMENTS = frozenset(
     "approximately about approx roughly exactly only just nearly around the final answer so thus "
@@ -64,7 +65,7 @@ def without_lead_in(tokens: list[Token]) -> list[Token]:
     while start < len(tokens) and tokens[start].kind == "word":
         start += 1
     leading = {token.text.lower() for token in tokens[:start]}
-    if not leading or start == len(tokens):
+    if not leading or start == len(tokens) or leading & NEGATIONS:
         return tokens
     if tokens[start].text in (":", "=") and "answer" in leading:
         return tokens[start + 1 :]

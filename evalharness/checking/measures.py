@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Tokens
 
+from evalharness.checking.cutting import NEGATIONS
 from evalharness.checking.expressions import Call, Expression, Number, Symbol
 from evalharness.checking.forms import REALS
 from evalharness.checking.grammar import parse, parse_prefix
@@ -11,7 +12,11 @@ from evalharness.checking.tokens import Token, UnreadableError
 from evalharness.checking.units import UNITS, parse_unit
 from evalharness.checking.values import INFINITY, Quantity, Value, Words
 
-_NEGATIONS = frozenset("not no never cannot can't won't doesn't isn't loses lose neither".split())
+_OPERATIONS = frozenset(
+    "half third quarter twice thrice double triple square cube root inverse reciprocal opposite "
+    "multiple power factorial logarithm between".split()
+)
+"""Before a number they make another of it: `half of 6`."""
 _INFINITE = frozenset(["infinitely many", "infinite", "infinity", "infinitely many solutions"])
 _REALS = frozenset(
     ["all real numbers", "all reals", "any real number", "all real values", "the real numbers"]
@@ -75,7 +80,13 @@ def _number_among_words(tokens: Tokens[Token]) -> Quantity:
     """
     numbers = [token for token in tokens if token.kind == "number"]
     others = [token for token in tokens if token.kind != "number"]
-    if len(numbers) != 1 or any(token.kind != "word" for token in others):
+    if len(numbers) == 1 and all(token.kind == "word" for token in others):
+        before = {token.text.lower() for token in tokens[: tokens.index(numbers[0])]}
+        words = {token.text.lower() for token in others}
+        is_another = bool(before & _OPERATIONS or words & NEGATIONS)
+    else:
+        is_another = True
+    if is_another:
         raise UnreadableError(f"unexpected {tokens[0].text!r}")
     return Quantity(expression=parse(numbers), unit=" ".join(token.text for token in others))
 
@@ -127,7 +138,9 @@ def _unit(tokens: Tokens[Token]) -> str:
     for index, token in enumerate(tokens):
         is_power = token.kind == "number" and index > 0
         if is_power:
-            is_sure &= _is_exponent(tokens[:index])
+            is_sure &= token.text.isdigit() and _is_exponent(tokens[:index])
+        elif index + 1 == len(tokens) and token.kind != "word" and token.text in _JOINTS:
+            raise UnreadableError(f"nothing behind {token.text!r}")
         elif token.kind == "symbol" and not token.is_upright:
             is_sure &= tokens[index - 1].text == "/" and token.text in UNITS
         if (
@@ -165,8 +178,11 @@ def _unit(tokens: Tokens[Token]) -> str:
     return text
 
 
+_JOINTS = frozenset(["^", "/", "cdot", "times", "*", "-", "("])
+
+
 def _is_exponent(before: Tokens[Token]) -> bool:
-    """Whether a number behind these tokens is a power: `^2`, `^{2`, `^{-2`, `^-2`."""
+    """Whether a whole number behind these tokens is a power: `^2`, `^{2`, `^{-2`, `^-2`."""
     texts = [token.text for token in before[-3:]]
     if texts and texts[-1] == "-":
         texts.pop()
@@ -186,5 +202,5 @@ def read_words(tokens: Tokens[Token]) -> Value:
         return Quantity(expression=REALS)
     is_name = len(tokens) > 2 and tokens[0].text[0].isupper()
     others = [token.text for token in tokens[1:] if token.text[0].isupper()]
-    is_statement = is_name and not others and not _NEGATIONS & set(text.split())
+    is_statement = is_name and not others and not NEGATIONS & set(text.split())
     return Words(text=text, subject=tokens[0].text.lower() if is_statement else "")

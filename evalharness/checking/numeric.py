@@ -16,7 +16,7 @@ from evalharness.checking.evaluation import (
     is_real,
     magnitude,
 )
-from evalharness.checking.expressions import Call, Expression, Number, free_symbols, walk
+from evalharness.checking.expressions import Call, Expression, Number, Symbol, free_symbols, walk
 
 BITS = 200
 """Of precision, 60 decimal digits."""
@@ -87,7 +87,7 @@ def _same_functions(
 ) -> bool | None:
     plan = _plan(left, right, names)
     generator = random.Random(SEED)
-    num_real = num_complex = num_complex_different = num_mixed = 0
+    num_real = num_zero = num_complex = num_complex_different = num_mixed = 0
     for attempt in range(plan.num_attempts):
         point = _point(generator, plan, attempt)
         try:
@@ -99,20 +99,49 @@ def _same_functions(
             if not agrees:
                 return False
             num_real += 1
+            num_zero += not values[0]
         elif agrees:
             num_complex += 1
         elif not any(is_real(value) for value in values):
             num_complex_different += 1
+        elif not (_has_branch(left) or _has_branch(right)):
+            return False
         else:
             num_mixed += 1
-        if num_real >= plan.num_points:
+        if num_real - (num_zero if num_mixed else 0) >= plan.num_points:
             return True
         if not num_real and num_complex >= plan.num_points and not num_complex_different:
             return True
-    if num_real >= 3:
+    # Zero has no imaginary part that could tell: 0 and 0 i.
+    if num_real - (num_zero if num_mixed else 0) >= 3:
         return True
     is_never_equal = not num_real and not num_complex and num_mixed >= plan.num_points
     return False if num_complex_different or is_never_equal else None
+
+
+_BRANCHING = frozenset(
+    "root ln log logarithm log10 arcsin arccos arcsec arccsc arccot arcosh artanh arg".split()
+)
+
+
+def _has_branch(expression: Expression) -> bool:
+    """Whether it may be complex at a real point only because a root or a logarithm had to choose.
+
+    Without such a choice an imaginary part on one side is a difference, even where other points
+    are too far out to show it: `1 - i e^{-t}`.
+    """
+    for part in walk(expression):
+        if not isinstance(part, Call) or not free_symbols(part):
+            continue
+        if part.head in _BRANCHING:
+            return True
+        if part.head == "^":
+            base, exponent = part.args
+            is_positive = base.value > 0 if isinstance(base, Number) else base == Symbol("e")
+            is_whole = isinstance(exponent, Number) and exponent.value.denominator == 1
+            if not is_positive and not is_whole:
+                return True
+    return False
 
 
 class _Plan(NamedTuple):

@@ -67,6 +67,8 @@ def read_value(tokens: list[Token], state: State) -> Value:
     if not tokens:
         raise UnreadableError("nothing is left")
     if all(token.kind == "word" or token.text in _WORD_MARKS for token in tokens):
+        if tokens[0].text == "-":
+            raise UnreadableError("a sign before words")
         return read_words(tokens)
     tokens = without_lead_in(tokens)
     outer = [token.text for token in tokens]

@@ -34,6 +34,13 @@ _LONGEST_BOUND = max(map(len, _BOUNDS))
 
 _INFIX = {"plus": "+", "minus": "-", "negative": "-", "times": "*"}
 
+_POSTFIX = {
+    "squared": [Token("operator", "^", False), Token("number", "2", False)],
+    "cubed": [Token("operator", "^", False), Token("number", "3", False)],
+    "factorial": [Token("operator", "!", False)],
+}
+"""Behind a value; behind a unit they belong to it."""
+
 _MULTIPLES = {
     "dozen": 12, "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9,
     "trillion": 10**12,
@@ -80,6 +87,10 @@ def with_signs(tokens: Tokens[Token]) -> list[Token]:
             result.append(Token("command", "circ", token.is_spaced))
         elif word in _MULTIPLES and result and result[-1].kind != "word":
             result[-1] = _multiplied(result, _MULTIPLES[word])
+        elif (
+            word in _POSTFIX and result and not (result[-1].kind == "word" or result[-1].is_upright)
+        ):
+            result += _postfix(word, result[-1])
         elif word in _INFIX and tokens[index + 1 :] and tokens[index + 1].kind != "word":
             result.append(Token("operator", _INFIX[word], token.is_spaced))
         elif _is_out_of(tokens, index):
@@ -112,6 +123,17 @@ def _bound(tokens: Tokens[Token], index: int, before: Token | None) -> tuple[Tok
         if after and after[0].kind != "word":
             return Token("command" if sign.isalpha() else "operator", sign, True), length
     return None, 1
+
+
+def _postfix(word: str, value: Token) -> list[Token]:
+    """The signs of `squared` behind the last token of a value.
+
+    Raises:
+        UnreadableError: it doesn't say of how much.
+    """
+    if value.kind in ("number", "symbol") or value.text == ")":
+        return _POSTFIX[word]
+    raise UnreadableError(f"{value.text} {word}")
 
 
 def _multiplied(tokens: Tokens[Token], factor: int) -> Token:

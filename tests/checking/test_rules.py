@@ -240,6 +240,12 @@ DIFFERENT = [
     ("x \\ne 2", "x = 2"),
     ("1.5", "1.50001"),
     ("\\infty", "-\\infty"),
+    # An imaginary part is a difference, however small it is at most points.
+    ("1-e^{-at}", "1-i e^{-at}"),
+    ("\\cos t", "e^{it}"),
+    # A product with what stands on the right names nothing.
+    ("y=-2x", "xy=-2x"),
+    ("y=2x", "x=2x"),
 ]
 
 

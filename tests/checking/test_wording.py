@@ -24,6 +24,9 @@ EQUAL = [
     ("2", "\\text{5 minus 3}"),
     ("30", "5 \\text{ times } 6"),
     ("2/3", "2\\text{ out of }3"),
+    ("36", "6 \\text{ squared}"),
+    ("120", "5 \\text{ factorial}"),
+    ("6", "6 \\text{ cm squared}"),
     # The time of day.
     ("\\text{10:30 a.m.}", "10:30 \\text{ AM}"),
     ("2:00 \\text{ p.m.}", "2:00 pm"),
@@ -80,6 +83,7 @@ DIFFERENT = [
     ("2", "2, 2"),
     ("2, 2", "2"),
     ("5", "5 \\text{ or } 6"),
+    ("6", "6 \\text{ squared}"),
 ]
 
 
@@ -99,10 +103,17 @@ def test_words_that_change_a_number(gold: str, answer: str) -> None:
         "5 \\text{ less than } x",
         "5 \\text{ apples} - 2",
         "5 \\text{ of } 25",
+        "5 \\text{ cm} *",
+        "5 \\text{ cm}^2.5",
         "\\frac{1}{2} \\text{ million}",
+        "\\frac{1}{2} \\text{ squared}",
+        "\\text{half of } 5",
+        "\\text{twice } 5",
+        "\\text{the square root of } 5",
+        "\\text{It cannot be } 5",
     ],
 )
-def test_a_number_or_a_letter_behind_words_is_never_lost(answer: str) -> None:
+def test_what_words_may_make_of_a_number_is_not_guessed(answer: str) -> None:
     gold = "\\frac{1}{2}" if "frac" in answer else "5"
     assert judge_answer((gold,), answer, Policy()).status == "unparsed"
 
@@ -119,3 +130,7 @@ def test_a_number_or_a_letter_behind_words_is_never_lost(answer: str) -> None:
 )
 def test_a_power_of_a_unit_is_part_of_it(gold: str, answer: str) -> None:
     assert judge_answer((gold,), answer, Policy()).status == "correct"
+
+
+def test_a_sign_before_words_is_not_lost() -> None:
+    assert judge_answer(("\\text{east}",), "-\\text{east}", Policy()).status == "unparsed"
