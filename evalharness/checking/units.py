@@ -16,7 +16,8 @@ class Unit(NamedTuple):
     """Sorted pairs of a base and its power; empty for plain numbers."""
 
 
-# Names and plurals, the factor, the bases. The bases: m kg s K A mol USD rad, and "degC" apart.
+# Names and plurals, the factor, the bases. The bases: m kg s K A mol USD rad; "degC" and
+# years apart, for a year has no fixed number of days.
 _TABLE = """
 m meter meters metre metres = 1 m
 cm centimeter centimeters centimetre centimetres = 1/100 m
@@ -38,6 +39,8 @@ min mins minute minutes = 60 s
 h hr hrs hour hours = 3600 s
 day days = 86400 s
 week weeks = 604800 s
+yr yrs year years = 1 yr
+month months = 1/12 yr
 Hz hertz = 1 s-1
 N newton newtons = 1 m kg s-2
 J joule joules = 1 m2 kg s-2
