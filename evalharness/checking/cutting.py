@@ -17,6 +17,11 @@ _ANNOUNCEMENTS = frozenset(
     "approximately about approx roughly exactly only just nearly around the final answer so thus "
     "hence therefore value values solution solutions result is are".split()
 )
+_MEANINGFUL = NEGATIONS | frozenset(
+    "base binary octal hexadecimal mod modulo million billion thousand hundred dozen percent "
+    "squared cubed negative minus half approximately rounded".split()
+)
+"""Words that make another number of the one before them."""
 _NOISE = frozenset([*',;.:?"&~`=', "and", "or", "newline", "Rightarrow", "therefore"])
 _BLACKBOARD = frozenset("RZNQC")
 
@@ -90,7 +95,7 @@ def without_clauses(parts: list[list[Token]], clauses: list[str]) -> list[list[T
         if cut is None and kept and _is_membership(part):
             cut = 0
         if cut is None:
-            kept.append(_without_membership(part, clauses))
+            kept.append(_without_remark(_without_membership(part, clauses), clauses))
             continue
         if cut:
             kept.append(trimmed(part[:cut]))
@@ -99,6 +104,20 @@ def without_clauses(parts: list[list[Token]], clauses: list[str]) -> list[list[T
             clauses += [_text_of(rest) for rest in parts[index + 1 :]]
             break
     return kept
+
+
+def _without_remark(part: list[Token], clauses: list[str]) -> list[Token]:
+    """Without words in parentheses behind a number, unless they may say which: `5 (see above)`."""
+    if len(part) < 4 or part[-1].text != ")":
+        return part
+    start = max((index for index, token in enumerate(part) if token.text == "("), default=0)
+    words = part[start + 1 : -1]
+    is_remark = words and all(token.kind == "word" for token in words)
+    is_plain = not any(token.text.lower() in _MEANINGFUL for token in words)
+    if is_remark and is_plain and start and part[start - 1].kind == "number":
+        clauses.append(_text_of(part[start:]))
+        return part[:start]
+    return part
 
 
 def _clause_start(part: list[Token]) -> int | None:
