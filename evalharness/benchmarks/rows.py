@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from evalharness.benchmarks.definition import BenchmarkDefinition
+from evalharness.benchmarks.files import Row
 from evalharness.benchmarks.golds import GOLD_RULES, CanonicalRow, fingerprint
-from evalharness.benchmarks.sources import Row
 from evalharness.definitions import suggestion
 from evalharness.errors import DataError, EvalHarnessError, InputError
 from evalharness.records import Problem

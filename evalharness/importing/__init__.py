@@ -13,7 +13,7 @@ from evalharness.benchmarks import (
     known_name,
     load_benchmark,
 )
-from evalharness.benchmarks.sources import Row
+from evalharness.benchmarks.files import Row
 from evalharness.definitions import suggestion
 from evalharness.errors import DataError, InputError
 from evalharness.importing.collecting import Collected, collect

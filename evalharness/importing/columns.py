@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evalharness.benchmarks.sources import Row
+from evalharness.benchmarks.files import Row
 
 COLUMNS = (
     "benchmark",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from evalharness.benchmarks.sources import SUFFIXES, read_file
+from evalharness.benchmarks.files import SUFFIXES, read_file
 from evalharness.definitions import display_path
 from evalharness.errors import InputError
 from evalharness.importing import inspect_log, lighteval, lm_eval, qwen_math

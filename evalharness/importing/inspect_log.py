@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalharness.benchmarks.sources import Row
+from evalharness.benchmarks.files import Row
 from evalharness.definitions import display_path
 from evalharness.errors import InputError
 from evalharness.importing.archive import Archive

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from evalharness.benchmarks.sources import Row
+from evalharness.benchmarks.files import Row
 from evalharness.definitions import display_path
 from evalharness.errors import InputError
 from evalharness.importing.cells import (

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evalharness.benchmarks.files import Row
 from evalharness.benchmarks.golds import GOLD_RULES
-from evalharness.benchmarks.sources import Row
 from evalharness.errors import InputError
 from evalharness.importing.cells import (
     json_lines,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from evalharness.benchmarks.sources import Row, read_file
+from evalharness.benchmarks.files import Row, read_file
 from evalharness.definitions import display_path, suggestion
 from evalharness.errors import InputError
 from evalharness.importing.columns import COLUMNS, REQUIRED, SourceFile, Wanted

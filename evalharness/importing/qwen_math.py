@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from evalharness.benchmarks.sources import Row
+from evalharness.benchmarks.files import Row
 from evalharness.errors import InputError
 from evalharness.importing.cells import json_lines, need_list, need_text, right_or_wrong
 from evalharness.importing.columns import SourceFile, Wanted

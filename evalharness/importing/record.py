@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.benchmarks import Benchmark
-from evalharness.benchmarks.sources import sha256_of
+from evalharness.benchmarks.files import sha256_of
 from evalharness.checking import DEFAULT_ANSWER_FORMAT
 from evalharness.importing.collecting import Collected
 from evalharness.importing.columns import SourceFile

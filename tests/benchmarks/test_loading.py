@@ -18,7 +18,7 @@ from evalharness.benchmarks import (
 from evalharness.benchmarks.definition import known_name, read_definition
 from evalharness.benchmarks.golds import CanonicalRow, fingerprint
 from evalharness.errors import DataError, InputError
-from tests.benchmarks.test_sources import NOBODY, serving
+from tests.benchmarks.test_downloads import NOBODY, serving
 
 DATA = os.environ.get("EVALHARNESS_DATA")
 real_data = pytest.mark.skipif(not DATA, reason="EVALHARNESS_DATA names no folder of real data")
