@@ -25,6 +25,7 @@ from evalharness.benchmarks.sources import (
     Source,
     SourceUnavailableError,
 )
+from evalharness.definitions import display_path
 from evalharness.errors import DataError
 from evalharness.records import Problem
 
@@ -62,7 +63,7 @@ class FoundRows(NamedTuple):
 def rows_here(definition: BenchmarkDefinition) -> FoundRows | None:
     """The rows of the first source that lies on this machine."""
     for source in definition.sources:
-        if isinstance(source, LocalFile):
+        if isinstance(source, LocalFile) and source.path.is_file():
             return FoundRows(source, str(source.path), read_file(source.path))
         if isinstance(source, PublishedFile):
             path = find_local(source)
@@ -76,6 +77,8 @@ def fetched_rows(definition: BenchmarkDefinition, base_url: str) -> FoundRows:
     reasons = []
     for source in definition.sources:
         try:
+            if isinstance(source, LocalFile):
+                reasons.append(f"{display_path(source.path)}: no such file")
             if isinstance(source, PublishedFile):
                 return _published(source, download(source, base_url))
             if isinstance(source, HubDataset):

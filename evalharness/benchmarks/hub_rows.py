@@ -49,7 +49,7 @@ def read_hub(source: HubDataset) -> HubRows:
     Raises:
         SourceUnavailableError: no network, no such data set, config or revision.
         DataError: what is in the cache isn't the pinned revision, which `datasets` doesn't mind.
-        InputError: no such split, or several and none of them is `test`.
+        InputError: no such split, or several and none of them is `test`; no row passes the filter.
     """
     from datasets import DatasetDict, config, load_dataset
     from datasets.exceptions import DatasetsError
@@ -78,9 +78,16 @@ def read_hub(source: HubDataset) -> HubRows:
         for index, cells in enumerate(data[split].to_list())
     ]
     for column, text in source.where.items():
+        if column not in data[split].column_names:
+            raise InputError(
+                f'hub data set {source.hub}: no column "{column}" for "where"; it has '
+                f"{', '.join(data[split].column_names)}"
+            )
         rows = [row for row in rows if text in str(row.cells.get(column))]
     if not rows:
-        raise InputError(f"hub data set {source.hub}: split {split} has no rows")
+        wanted = " and ".join(f'"{text}" in {column}' for column, text in source.where.items())
+        kept = f" with {wanted}" if wanted else ""
+        raise InputError(f"hub data set {source.hub}: split {split} has no rows{kept}")
     return HubRows(rows, commit)
 
 

@@ -56,7 +56,7 @@ def benchmarks(options: argparse.Namespace) -> int:
                 "num_problems": len(benchmark.problems),
                 "source": benchmark.source,
                 "fingerprint": benchmark.fingerprint,
-                "verified": True,
+                "verified": benchmark.verified,
                 "policy": benchmark.policies.general.to_table(),
                 "policy_rows": {
                     row: policy.to_table() for row, policy in benchmark.policies.rows.items()
@@ -73,7 +73,9 @@ def benchmarks(options: argparse.Namespace) -> int:
     print_line(f"fingerprint: {benchmark.fingerprint}")
     print_line(f"policy:      {str(benchmark.policies.general) or 'the default one'}")
     for row, policy in benchmark.policies.rows.items():
-        print_line(f"  row {row}: {policy}: {benchmark.policies.reasons[row]}")
+        print_line(
+            f"  row {row}: {str(policy) or 'the default one'}: {benchmark.policies.reasons[row]}"
+        )
     problems = "\n".join(audit_lines(benchmark))
     print_line(f"golds:       {problems or 'all read without loss, each equal to itself'}")
     print_line(f"\n{problem.problem_id}:\n{problem.text}\ngold: {' or '.join(problem.golds)}")

@@ -36,8 +36,11 @@ def test_hub_filter_keeps_the_rows_that_contain_the_text(hub):
     )
     source = HubDataset(hub="owner/toy", where={"url": "2024_AIME"})
     assert [row.cells["problem"] for row in read_hub(source).rows] == ["new"]
-    with pytest.raises(InputError, match="no rows"):
+    with pytest.raises(InputError, match='split train has no rows with "1999" in url'):
         read_hub(HubDataset(hub="owner/toy", where={"url": "1999"}))
+    # str(None) holds "None": a column that isn't there must not be searched.
+    with pytest.raises(InputError, match='no column "link" for "where"; it has problem, url'):
+        read_hub(HubDataset(hub="owner/toy", where={"link": "None"}))
 
 
 def test_unreachable_hub_fails_at_once_and_names_the_cache_switch(monkeypatch):
