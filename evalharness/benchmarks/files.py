@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -99,6 +100,8 @@ def _storable(value: Any) -> Any:
 
 def _read_csv(path: Path, name: str) -> list[Row]:
     rows = []
+    # A long response has more letters than a cell may have by default; the limit is the process's.
+    limit = csv.field_size_limit(sys.maxsize)
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, strict=True)
         try:
@@ -114,6 +117,8 @@ def _read_csv(path: Path, name: str) -> list[Row]:
             raise InputError(
                 f"{name}: after line {reader.line_num}: not valid CSV: {error}"
             ) from error
+        finally:
+            csv.field_size_limit(limit)
     return rows
 
 

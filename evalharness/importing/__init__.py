@@ -19,10 +19,10 @@ from evalharness.errors import DataError, InputError
 from evalharness.importing.collecting import Collected, collect
 from evalharness.importing.columns import COLUMNS, Wanted
 from evalharness.importing.formats import FORMAT_NAMES, read_sources
-from evalharness.importing.record import import_notes, run_record
+from evalharness.importing.record import ImportCommand, import_notes, run_record
 from evalharness.records import GoldChoice
 from evalharness.scoring import score_run
-from evalharness.store import LABELS, SPEC, RunWriter
+from evalharness.store import JSONL, LABELS, PARQUET, SPEC, RunWriter
 
 __all__ = ["COLUMNS", "FORMAT_NAMES", "LABELS", "ImportResult", "import_responses"]
 
@@ -79,6 +79,11 @@ def import_responses(
             )
     if (folder / SPEC).exists():
         raise InputError(f"{folder} holds a run already: name another --out")
+    if any((folder / name).exists() for name in (JSONL, PARQUET)):
+        raise InputError(
+            f"{folder} holds responses already: name another --out, or delete it if an import "
+            "broke off there"
+        )
     count = _token_counter(tokenizer) if tokenizer else None
     wanted = Wanted(columns=columns, constants=constants, score=score)
     sources, notes = read_sources(files, wanted, source_format)
@@ -99,15 +104,17 @@ def import_responses(
         benchmark = known.get(str(cells.get("benchmark")))
         named = {"benchmark": benchmark.name} if benchmark else {}
         collect(collected, place, {**cells, **named}, index, count)
+    made_by = ImportCommand(command=command, wanted=wanted, tokenizer=tokenizer)
     with RunWriter(folder) as writer:
-        writer.write_json(SPEC, run_record(sources, collected, by_name, golds, command))
         writer.write_problems(collected.problems.values())
         writer.write_prompts(collected.prompts)
         writer.append(collected.responses.values())
         writer.compact()
         if collected.labels:
             writer.write_verdicts(LABELS, collected.labels)
-    return ImportResult(verdicts=score_run(folder, golds), notes=import_notes(collected))
+        # It says that the run is complete, and so comes last.
+        writer.write_json(SPEC, run_record(sources, collected, by_name, golds, made_by))
+    return ImportResult(verdicts=score_run(folder, golds), notes=import_notes(collected, by_name))
 
 
 def _known_benchmarks(

@@ -26,6 +26,7 @@ COLUMNS = (
 )
 PROBLEM_IS_PROMPT = "problem_is_prompt"
 """A cell of readers alone: the problem's text may have an instruction around it."""
+WHOLE_COLUMNS = ("sample_index", "n_tokens", "token_limit")
 REQUIRED = ("benchmark", "response", "model", "template")
 
 

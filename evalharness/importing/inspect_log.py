@@ -23,6 +23,7 @@ from evalharness.importing.columns import SourceFile, Wanted
 
 KEYS = frozenset({"header.json"})
 JSON_KEYS = frozenset({"eval", "plan", "samples"})
+BROKEN_OFF = "the log has no header.json: the run was broken off; `inspect log recover` ends it"
 _ATTACHMENT = "attachment://"
 _LETTERS: Mapping[str, bool | None] = {"C": True, "I": False, "N": False, "P": None}
 """Inspect's correct, incorrect, no answer and partial."""
@@ -95,10 +96,7 @@ def _opened(path: Path) -> tuple[dict[str, Any], Iterator[tuple[str, dict[str, A
         return log, ((where, dict(need_table(where, "sample", each))) for where, each in places)
     with Archive(path) as archive:
         if "header.json" not in archive:
-            raise InputError(
-                f"{archive.name}: the log has no header.json: the run was broken off; "
-                "`inspect log recover` ends it"
-            )
+            raise InputError(f"{archive.name}: {BROKEN_OFF}")
         return parse_object(f"{archive.name}: header.json", archive.read("header.json")), _samples(
             path
         )

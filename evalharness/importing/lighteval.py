@@ -59,17 +59,20 @@ def read_lighteval(path: Path, wanted: Wanted) -> SourceFile:
             f"{', '.join(metrics)}"
         )
     chosen = wanted.score or _usual(metrics)
+    about = task or display_path(path)
     notes = []
     if len(metrics) > 1:
         others = ", ".join(name for name in metrics if name != chosen)
         notes.append(
-            f"{task}: the score {chosen} is taken as the source's verdict, not {others}: --score "
+            f"{about}: the score {chosen} is taken as the source's verdict, not {others}: --score "
             "names another"
         )
     if end is None:
-        notes.append(f"{task}: the generated ids show no end token: token counts may include it")
+        notes.append(f"{about}: the generated ids show no end token: token counts may include it")
     else:
-        notes.append(f"{task}: token counts leave out the id {end}, which ends and fills the texts")
+        notes.append(
+            f"{about}: token counts leave out the id {end}, which ends and fills the texts"
+        )
     return SourceFile(
         path=path,
         format="lighteval",

@@ -73,3 +73,14 @@ def test_broken_file_is_named_with_its_place(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=message):
         read_file(tmp_path / name)
+
+
+def test_a_cell_of_a_csv_may_be_longer_than_the_module_s_limit(tmp_path):
+    # Python's own limit is 131,072 letters; a response of 32,000 tokens has about as many.
+    import csv
+
+    before = csv.field_size_limit()
+    (tmp_path / "a.csv").write_text("problem,gold\n" + "x" * 140_000 + ",1\n")
+    [row] = read_file(tmp_path / "a.csv")
+    assert len(row.cells["problem"]) == 140_000
+    assert csv.field_size_limit() == before

@@ -19,6 +19,7 @@ from tests.exchange.made import (
     labels,
     lighteval_file,
     lighteval_row,
+    lm_eval_files,
     lm_eval_line,
     statuses,
 )
@@ -68,8 +69,9 @@ def test_a_log_that_was_broken_off_says_how_to_end_it(tmp_path: Path) -> None:
     path = tmp_path / "a.eval"
     with zipfile.ZipFile(path, "w") as made:
         made.writestr("samples/0_epoch_1.json", json.dumps(inspect_sample()))
-    with pytest.raises(InputError, match=r"no header\.json: .* `inspect log recover`"):
-        imported(tmp_path / "run", path, source_format="inspect")
+    for named in ("inspect", None):
+        with pytest.raises(InputError, match=r"no header\.json: .* `inspect log recover`"):
+            imported(tmp_path / "run", path, source_format=named)
 
 
 def test_a_member_packed_by_zstd_is_read(tmp_path: Path) -> None:
@@ -203,6 +205,14 @@ def test_a_named_format_is_not_looked_for(tmp_path: Path) -> None:
     path.write_text(json.dumps(lm_eval_line()) + "\n")
     with pytest.raises(InputError, match=r'"code" must be a list, not None'):
         imported(tmp_path / "run", path, source_format="qwen-math")
+
+
+def test_a_named_format_leaves_out_what_a_folder_holds_of_others(tmp_path: Path) -> None:
+    folder = lm_eval_files(tmp_path / "in", lm_eval_line()).parent  # and the results beside it
+    inspect_log(folder / "a.eval", inspect_sample())
+    notes = imported(tmp_path / "run", folder, source_format="lm-eval")
+    assert notes[0].startswith("1 responses;")
+    assert any(note.startswith("left out, of another form than lm-eval: ") for note in notes)
 
 
 def test_a_run_is_not_imported_again(tmp_path: Path) -> None:
