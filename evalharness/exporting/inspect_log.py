@@ -6,7 +6,7 @@ from typing import Any
 
 from evalharness import __version__
 from evalharness.errors import MissingExtraError
-from evalharness.exporting.gathering import ExportedRun
+from evalharness.exporting.gathering import ExportedRun, Part
 from evalharness.exporting.places import Target, safe_names
 from evalharness.records import Response, Verdict
 from evalharness.store.files import disk_in_words
@@ -27,8 +27,8 @@ def export_inspect(run: ExportedRun, target: Target) -> list[str]:
         from inspect_ai.log import write_eval_log
     except ImportError as error:
         raise MissingExtraError("--format inspect", "inspect") from error
-    names = safe_names("_".join(part) for part, _ in run.parts())
-    for part, responses in run.parts():
+    names = safe_names("_".join(part) for part in run.parts)
+    for part, responses in run.by_part():
         path = target.claim(f"{names['_'.join(part)]}.eval")
         with disk_in_words(path):
             write_eval_log(_log(run, part, responses), str(path.resolve()), format="eval")
@@ -40,7 +40,7 @@ def export_inspect(run: ExportedRun, target: Target) -> list[str]:
     ]
 
 
-def _log(run: ExportedRun, part: tuple[str, str, str], responses: list[Response]) -> Any:
+def _log(run: ExportedRun, part: Part, responses: list[Response]) -> Any:
     from inspect_ai.log import (
         EvalConfig,
         EvalDataset,

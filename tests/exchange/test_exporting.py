@@ -241,6 +241,15 @@ def test_two_names_that_become_one_are_kept_apart() -> None:
     assert all("/" not in name and not name.startswith(".") for name in names.values())
 
 
+def test_a_long_name_in_any_script_is_a_file_name(tmp_path: Path) -> None:
+    # Three bytes a letter: 120 letters are 360 bytes, and a file system takes 255.
+    names = safe_names(["\u6a21" * 120, "\u6a21" * 121])
+    assert [len(each.encode()) for each in names.values()] == [120, 129]  # 8 digits and a hyphen
+    assert len(set(names.values())) == 2
+    run = made(tmp_path / "runs" / "x", row(0, 0, "11", model="\u6a21" * 120))
+    assert len(export_run(run, "lm-eval", tmp_path / "out").paths) == 2
+
+
 def test_a_run_without_verdicts_is_refused_with_the_command(tmp_path: Path) -> None:
     run = made(tmp_path / "runs" / "x", row(0, 0, "11"))
     for path in (run / "verdicts").iterdir():
@@ -287,6 +296,39 @@ def test_a_score_over_a_part_of_a_benchmark_is_left_out(tmp_path: Path) -> None:
     (run / "run.json").write_text(json.dumps(spec))
     with pytest.raises(InputError, match="1 of 40 problems"):
         export_run(run, "hf", tmp_path / "out")
+
+
+def test_a_score_over_the_judged_part_of_a_benchmark_is_left_out(tmp_path: Path) -> None:
+    # Both problems are answered by two models; the source judged one answer of the first only.
+    rows = [
+        row(at, 0, "7", benchmark="amc23", gold="7", problem_id=f"amc23/{at}", model=model)
+        | {"problem": f"made {at}", "label": True if (model, at) == ("a", 0) else None}
+        for model in ("a", "b")
+        for at in (0, 1)
+    ]
+    run = made(tmp_path / "runs" / "x", *rows)
+    spec = store.read_spec(run)
+    spec["benchmarks"]["amc23"]["num_published"] = 2
+    (run / "run.json").write_text(json.dumps(spec))
+    with pytest.raises(InputError) as caught:
+        export_run(run, "hf", tmp_path / "out", verdicts="label@source")
+    assert "a on amc23: label@source judges 1 of 2 problems" in str(caught.value)
+    assert "b on amc23: label@source judges 0 of 2 problems" in str(caught.value)
+
+
+def test_the_order_of_files_and_lines_is_that_of_the_run_and_its_problems(tmp_path: Path) -> None:
+    # The store has made/10 before made/9, and the benchmark "a" before "made".
+    rows = [
+        row(0, 0, "1", gold="1", benchmark=name, problem_id=f"{name}/{at}", problem=f"p{at}")
+        for name, at in (("made", 9), ("made", 10), ("a", 0))
+    ]
+    run = made(tmp_path / "runs" / "x", *rows)
+    result = export_run(run, "lm-eval", tmp_path / "out")
+    (samples,) = [path for path in result.paths if "samples_made" in path.name]
+    lines = [json.loads(line) for line in samples.read_text().splitlines()]
+    assert [(line["doc_id"], line["doc"]["problem"]) for line in lines] == [(0, "p9"), (1, "p10")]
+    (results,) = [path for path in result.paths if path.name.startswith("results")]
+    assert list(json.loads(results.read_text())["results"]) == ["made", "a"]
 
 
 def test_inspect_s_reader_and_ours_find_the_same_in_an_exported_log(
