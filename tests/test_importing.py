@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from evalharness import store
+from evalharness.cli import main
 from evalharness.errors import InputError, StoreError
 from evalharness.importing import LABELS, import_responses
 
@@ -217,3 +218,19 @@ def test_real_responses_of_a_known_benchmark_get_its_golds(tmp_path: Path) -> No
     labels = store.verdicts_frame(tmp_path / "run", LABELS).set_index(key)["status"] == "correct"
     assert (ours == labels).all()  # 33 of 330, the same ones
     assert ours.sum() == 33
+
+
+def test_a_length_that_nobody_knows_is_not_shown_as_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        ROW | {"n_tokens": 7},
+        ROW | {"problem_id": "own/1", "problem": "2+2?", "gold": "4", "response": "4"},
+    ]
+    make(tmp_path / "run", write(tmp_path / "rows.jsonl", *rows))
+    assert main(["show", str(tmp_path / "run")]) == 0
+    known, unknown = capsys.readouterr().out.splitlines()
+    assert known.split()[:4] == ["own/0", "1/1", "7", "tokens"]
+    assert unknown.split()[:4] == ["own/1", "1/1", "?", "tokens"]
+    assert main(["show", str(tmp_path / "run"), "--json"]) == 0
+    assert [row["tokens_mean"] for row in json.loads(capsys.readouterr().out)] == [7, None]

@@ -17,7 +17,7 @@ from evalharness.importing.collecting import Collected
 from evalharness.importing.columns import SourceFile, Wanted
 from evalharness.records import GoldChoice
 from evalharness.session import describe_session
-from evalharness.store import run_id
+from evalharness.store import FORMAT, run_id
 from evalharness.templates import load_template, template_names
 
 
@@ -79,7 +79,7 @@ def run_record(
                 "num_published": known[name].num_published,
             }
     return {
-        "format": 1,
+        "format": FORMAT,
         "run_id": run_id(identity),
         "status": "complete",
         "identity": identity,

@@ -12,6 +12,8 @@ COVERED = b"evalharness.covered_bytes"
 """In the metadata of responses.parquet: the size of the JSONL that it was made from."""
 VERSIONS = b"evalharness.versions"
 """In the metadata of a verdict table: the versions of the libraries that took part."""
+WRITTEN = b"evalharness.written_nanoseconds"
+"""In the metadata of a verdict table: when it was written, since 1970."""
 ORDER = ("benchmark", "problem_id", "model", "template", "sample_index")
 """In which responses.parquet is sorted."""
 RESPONSE_FIELDS = tuple(field.name for field in dataclasses.fields(Response))

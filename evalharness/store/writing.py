@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -34,6 +35,7 @@ from evalharness.store.reading import read_prompts
 from evalharness.store.rows import (
     COVERED,
     VERSIONS,
+    WRITTEN,
     as_row,
     as_verdict_row,
     by_key,
@@ -195,7 +197,9 @@ class RunWriter:
         path = self.folder / VERDICTS / f"{name}.parquet"
         if not is_sorted:
             verdicts = sorted(verdicts, key=by_key)
-        about = {} if versions is None else {VERSIONS: json.dumps(dict(versions)).encode()}
+        about = {WRITTEN: str(time.time_ns()).encode()}
+        if versions is not None:
+            about[VERSIONS] = json.dumps(dict(versions)).encode()
         with disk_in_words(path):
             path.parent.mkdir(exist_ok=True)
         write_table(path, map(as_verdict_row, verdicts), verdict_schema(), about)
