@@ -174,10 +174,19 @@ def templates(options: argparse.Namespace) -> int:
 def fetch(options: argparse.Namespace) -> int:
     """Download and verify."""
     from evalharness.benchmarks import definition_paths, fetch_benchmark
+    from evalharness.errors import DataError
 
+    troubles = []
     for name in options.benchmark or [path.stem for path in definition_paths()]:
-        benchmark = fetch_benchmark(name)
+        try:
+            benchmark = fetch_benchmark(name)
+        except DataError as error:
+            # One host that doesn't answer keeps none of the others away.
+            troubles.append(str(error))
+            continue
         print_line(f"{benchmark.name}: {len(benchmark.problems)} problems from {benchmark.source}")
+    if troubles:
+        raise DataError("\n".join(troubles))
     return 0
 
 

@@ -17,6 +17,7 @@ from evalharness.benchmarks import (
 )
 from evalharness.benchmarks.definition import known_name, read_definition
 from evalharness.benchmarks.golds import CanonicalRow, fingerprint
+from evalharness.benchmarks.sources import SourceUnavailableError
 from evalharness.cli import main
 from evalharness.errors import DataError, InputError
 from tests.benchmarks.test_downloads import NOBODY, serving
@@ -216,6 +217,18 @@ def test_fetch_brings_a_benchmark_into_the_cache(monkeypatch, tmp_path):
     assert str(tmp_path) in fetched.source
     # The second time nothing is asked of the network.
     assert load_benchmark("aime24", base_url=NOBODY).problems == fetched.problems
+
+
+def test_fetch_goes_on_behind_a_benchmark_that_can_t_be_had(without_data, monkeypatch, capsys):
+    monkeypatch.setattr("evalharness.benchmarks.defined.download", refused)
+    assert main(["fetch", "aime24", "practice"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out.startswith("practice: 120 problems from ")
+    assert "evalharness: aime24: nobody there" in printed.err
+
+
+def refused(*_):
+    raise SourceUnavailableError("nobody there")
 
 
 @real_data

@@ -241,6 +241,18 @@ def test_two_names_that_become_one_are_kept_apart() -> None:
     assert all("/" not in name and not name.startswith(".") for name in names.values())
 
 
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_not_even_force_writes_over_the_run_s_own_files(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    before = (run / "responses.jsonl").read_bytes()
+    monkeypatch.chdir(run)
+    for name in ("responses.jsonl", "responses.parquet", "run.json"):
+        with pytest.raises(InputError, match=f"{name} is a file of the run itself"):
+            export_run(run, form, Path(name), force=True)
+    assert (run / "responses.jsonl").read_bytes() == before
+
+
 def test_a_long_name_in_any_script_is_a_file_name(tmp_path: Path) -> None:
     # Three bytes a letter: 120 letters are 360 bytes, and a file system takes 255.
     names = safe_names(["\u6a21" * 120, "\u6a21" * 121])
