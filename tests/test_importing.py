@@ -155,6 +155,16 @@ def test_a_csv_has_numbers_labels_and_cells_without_a_value(tmp_path: Path) -> N
     assert list(labels) == ["correct", "incorrect"]
 
 
+def test_a_number_or_a_label_for_all_rows_is_one(tmp_path: Path) -> None:
+    given = {"n_tokens": "7", "token_limit": "64", "sample_index": "3", "label": "false"}
+    make(tmp_path / "run", write(tmp_path / "rows.jsonl", ROW), constants=given)
+    (row,) = store.read_responses(tmp_path / "run")
+    assert (row.num_tokens, row.token_limit, row.sample_index) == (7, 64, 3)
+    assert list(store.verdicts_frame(tmp_path / "run", LABELS)["status"]) == ["incorrect"]
+    with pytest.raises(InputError, match="\"token_limit\" must be a whole number, not '4k'"):
+        make(tmp_path / "no", tmp_path / "rows.jsonl", constants={"token_limit": "4k"})
+
+
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [

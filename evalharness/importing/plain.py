@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,10 @@ from evalharness.errors import InputError
 from evalharness.importing.columns import (
     COLUMNS,
     REQUIRED,
-    WHOLE_COLUMNS,
     SourceFile,
     Wanted,
+    value_of_text,
 )
-
-_WHOLE = re.compile(r"-?[0-9]{1,19}(\.0*)?")
-"""A column with holes comes out of pandas as 12.0."""
-_LABELS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 
 
 def read_plain(path: Path, wanted: Wanted) -> SourceFile:
@@ -32,7 +27,7 @@ def read_plain(path: Path, wanted: Wanted) -> SourceFile:
     rows = read_file(path)
     check_columns(path, {column for row in rows for column in row.cells}, wanted)
     names = {ours: wanted.columns.get(ours, ours) for ours in COLUMNS}
-    read = _value_of_text if path.suffix.lower() == ".csv" else _value
+    read = value_of_text if path.suffix.lower() == ".csv" else _value
     return SourceFile(
         path=path,
         format="plain",
@@ -45,20 +40,6 @@ def read_plain(path: Path, wanted: Wanted) -> SourceFile:
 
 def _value(_: str, value: Any) -> Any:
     return value
-
-
-def _value_of_text(name: str, text: str | None) -> Any:
-    """What a cell of CSV says, which knows only texts; an empty one says nothing.
-
-    A text that is no value of its column stays, and is refused with its place.
-    """
-    if not text and name != "response":
-        return None
-    if text and name in WHOLE_COLUMNS and _WHOLE.fullmatch(text):
-        return int(text.partition(".")[0])
-    if text and name == "label":
-        return _LABELS.get(text.lower(), text)
-    return text
 
 
 def missing_columns(existing: Collection[str], wanted: Wanted) -> list[str]:
