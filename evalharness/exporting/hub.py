@@ -21,8 +21,8 @@ class _Entry(NamedTuple):
 def export_hub(run: ExportedRun, target: Target) -> list[str]:
     """`<model>/.eval_results/<benchmark>.yaml` with the accuracy in percent, one entry a template.
 
-    A benchmark that is no data set of the hub has no place in this format, nor has a score over
-    some of its problems only: both are left out, and said.
+    A benchmark that is no data set of the hub, or only a training split, has no place in this
+    format, nor has a score over some of its problems only: both are left out, and said.
 
     Source: huggingface_hub, `EvalResultEntry`; https://huggingface.co/docs/hub/eval-results.
 
@@ -40,7 +40,7 @@ def export_hub(run: ExportedRun, target: Target) -> list[str]:
     for part in run.parts:
         dataset = _dataset(part.benchmark)
         if dataset is None:
-            notes.append(f"left out: {part.benchmark} is no data set of the hub")
+            notes.append(f"left out: {part.benchmark} is no data set of the hub, or a part of one")
             continue
         trouble = _incomplete(run, part, asked[part])
         if trouble:
@@ -82,11 +82,19 @@ def _incomplete(run: ExportedRun, part: Part, asked: set[str]) -> str:
 
 
 def _dataset(benchmark: str) -> HubDataset | None:
-    for path in definition_paths():
-        if path.stem == benchmark:
-            sources = read_definition(path).sources
-            return next((each for each in sources if isinstance(each, HubDataset)), None)
-    return None
+    """What a score on a benchmark is a score on; None for a part of a data set, and for no such."""
+    found = {
+        path.stem: source
+        for path in definition_paths()
+        for source in read_definition(path).sources
+        if isinstance(source, HubDataset)
+    }
+    mine = found.pop(benchmark, None)
+    if mine is None or mine.where:
+        return None
+    # A score on what a data set is trained on would stand as that on its test.
+    tested = {(each.hub, each.config) for each in found.values() if each.split == "test"}
+    return None if mine.split != "test" and (mine.hub, mine.config) in tested else mine
 
 
 def _score(run: ExportedRun, part: Part) -> tuple[float, str]:

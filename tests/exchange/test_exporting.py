@@ -300,6 +300,22 @@ def test_hub_entries_are_read_by_the_hub_s_own_parser(tmp_path: Path) -> None:
     assert entry.date == spec["sessions"][0]["started"]
 
 
+def test_a_score_on_a_training_split_is_not_that_of_the_data_set(tmp_path: Path) -> None:
+    # gsm8k and gsm8k-train are openai/gsm8k, config main, both.
+    rows = [
+        row(0, 0, "7", benchmark=name, gold="7", problem_id=f"{name}/0", problem="made")
+        for name in ("gsm8k", "gsm8k-train")
+    ]
+    run = made(tmp_path / "runs" / "x", *rows)
+    spec = store.read_spec(run)
+    for each in spec["benchmarks"].values():
+        each["num_published"] = 1
+    (run / "run.json").write_text(json.dumps(spec))
+    result = export_run(run, "hf", tmp_path / "out")
+    assert [path.name for path in result.paths] == ["gsm8k.yaml"]
+    assert "left out: gsm8k-train is no data set of the hub, or a part of one" in result.notes
+
+
 def test_a_score_over_a_part_of_a_benchmark_is_left_out(tmp_path: Path) -> None:
     rows = [row(0, 0, "7", benchmark="amc23", gold="7", problem_id="amc23/0", problem="made")]
     run = made(tmp_path / "runs" / "x", *rows)
