@@ -75,4 +75,6 @@ def export_run(
     target = Target(place, may_replace=force)
     run = gather(folder, verdicts, with_metrics=form not in _ENDINGS)
     notes = _WRITERS[form](run, target)
+    if run.status != "complete":
+        notes.append(f"the run is {run.status}: its numbers are those of the responses it has")
     return ExportResult(paths=tuple(target.written), notes=tuple(notes))

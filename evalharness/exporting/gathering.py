@@ -90,6 +90,11 @@ class ExportedRun:
         return None if verdict is None else verdict.status == "correct"
 
     @property
+    def status(self) -> str:
+        """`complete`, `complete but for failed responses` or `unfinished`."""
+        return str(self.spec.get("status", "complete"))
+
+    @property
     def sampling(self) -> dict[str, Any]:
         """As in run.json; empty where a run was imported."""
         return dict(

@@ -27,8 +27,10 @@ def export_hub(run: ExportedRun, target: Target) -> list[str]:
     Source: huggingface_hub, `EvalResultEntry`; https://huggingface.co/docs/hub/eval-results.
 
     Raises:
-        InputError: nothing of the run fits.
+        InputError: nothing of the run fits, or it isn't finished.
     """
+    if run.status == "unfinished":
+        raise InputError(f"{run.name} is unfinished: run its command again, then export the score")
     notes = [
         "values are percent; the task id is the config of the data set, or default: compare it "
         "with the eval.yaml of the data set's repository before you upload",

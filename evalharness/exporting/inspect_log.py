@@ -63,7 +63,7 @@ def _log(run: ExportedRun, part: Part, responses: list[Response]) -> Any:
         if accuracy.get(key) is not None
     }
     return EvalLog(
-        status="success",
+        status="cancelled" if run.status == "unfinished" else "success",
         eval=EvalSpec(
             created=run.started,
             task=benchmark,

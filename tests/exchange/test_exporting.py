@@ -326,6 +326,25 @@ def test_a_score_over_a_part_of_a_benchmark_is_left_out(tmp_path: Path) -> None:
         export_run(run, "hf", tmp_path / "out")
 
 
+def test_an_unfinished_run_says_so_and_has_no_score_for_the_hub(run: Path, tmp_path: Path) -> None:
+    spec = store.read_spec(run)
+    (run / "run.json").write_text(json.dumps(spec | {"status": "unfinished"}))
+    note = "the run is unfinished: its numbers are those of the responses it has"
+    assert note in export_run(run, "csv", tmp_path / "x.csv").notes
+    with pytest.raises(InputError, match="x is unfinished: run its command again"):
+        export_run(run, "hf", tmp_path / "out")
+    (run / "run.json").write_text(json.dumps(spec))
+    assert note not in export_run(run, "csv", tmp_path / "y.csv").notes
+
+
+def test_an_unfinished_run_is_a_cancelled_log_of_inspect(run: Path, tmp_path: Path) -> None:
+    log = pytest.importorskip("inspect_ai.log")
+    spec = store.read_spec(run)
+    (run / "run.json").write_text(json.dumps(spec | {"status": "unfinished"}))
+    (path,) = export_run(run, "inspect", tmp_path / "out").paths
+    assert log.read_eval_log(str(path)).status == "cancelled"
+
+
 def test_a_score_over_the_judged_part_of_a_benchmark_is_left_out(tmp_path: Path) -> None:
     # Both problems are answered by two models; the source judged one answer of the first only.
     rows = [
