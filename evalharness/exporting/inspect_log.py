@@ -9,7 +9,7 @@ from evalharness.errors import MissingExtraError
 from evalharness.exporting.gathering import ExportedRun, Part
 from evalharness.exporting.places import Target, safe_names
 from evalharness.records import Response, Verdict
-from evalharness.store.files import disk_in_words
+from evalharness.store.files import disk_in_words, rename_for_good, temporary_beside
 from evalharness.store.rows import clean
 
 _STOPS = {"stop": "stop", "length": "max_tokens"}
@@ -30,8 +30,10 @@ def export_inspect(run: ExportedRun, target: Target) -> list[str]:
     names = safe_names("_".join(part) for part in run.parts)
     for part, responses in run.by_part():
         path = target.claim(f"{names['_'.join(part)]}.eval")
-        with disk_in_words(path):
-            write_eval_log(_log(run, part, responses), str(path.resolve()), format="eval")
+        with disk_in_words(path), temporary_beside(path) as temporary:
+            log = _log(run, part, responses)
+            write_eval_log(log, str(temporary.resolve()), format="eval")
+            rename_for_good(temporary, path)
         target.written.append(path)
     return [
         "Inspect has no place for the seed of a request and the stop string: they stay in the run",

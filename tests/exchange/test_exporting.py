@@ -345,6 +345,21 @@ def test_an_unfinished_run_is_a_cancelled_log_of_inspect(run: Path, tmp_path: Pa
     assert log.read_eval_log(str(path)).status == "cancelled"
 
 
+def test_a_log_of_inspect_that_breaks_off_leaves_no_file(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = pytest.importorskip("inspect_ai.log")
+
+    def broken(_: object, location: str, **__: object) -> None:
+        Path(location).write_text("half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(log, "write_eval_log", broken)
+    with pytest.raises(KeyboardInterrupt):
+        export_run(run, "inspect", tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_a_score_over_the_judged_part_of_a_benchmark_is_left_out(tmp_path: Path) -> None:
     # Both problems are answered by two models; the source judged one answer of the first only.
     rows = [
