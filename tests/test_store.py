@@ -283,6 +283,16 @@ def test_the_newest_verdicts_stay_the_newest_in_a_copy_of_the_folder(tmp_path: P
     assert verdict_names(tmp_path) == [LABELS, "z@1", "a@2"]
 
 
+def test_the_newest_verdicts_are_the_newest_where_the_clock_was_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RunWriter(tmp_path) as writer:
+        writer.write_verdicts("z@1", [])
+        monkeypatch.setattr("time.time_ns", lambda: 0)
+        writer.write_verdicts("a@2", [])
+    assert verdict_names(tmp_path) == ["z@1", "a@2"]
+
+
 def test_verdict_tables_that_do_not_say_their_age_are_as_old_as_their_files(tmp_path: Path) -> None:
     (tmp_path / "verdicts").mkdir()
     for age, name in enumerate(("a@2", LABELS, "z@1")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -164,7 +165,14 @@ def verdict_names(folder: Path) -> list[str]:
     return [path.stem for path in sorted(paths, key=_age)]
 
 
+def after_all_verdicts(folder: Path) -> int:
+    """A time for a new verdict table: now, or behind the newest where the clock was set back."""
+    ages = [_age(path)[1] for path in (folder / VERDICTS).glob("*.parquet")]
+    return max([time.time_ns(), *(age + 1 for age in ages)])
+
+
 def _age(path: Path) -> tuple[bool, int]:
+    """Whether it is one of a checker, and when it was written, in nanoseconds since 1970."""
     try:
         written = int(table_metadata(path).get(WRITTEN, b"0"))
     except StoreError:

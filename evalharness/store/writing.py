@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -31,7 +30,7 @@ from evalharness.store.files import (
 )
 from evalharness.store.index import LineIndex, StoredResponses
 from evalharness.store.lock import FolderLock
-from evalharness.store.reading import read_prompts
+from evalharness.store.reading import after_all_verdicts, read_prompts
 from evalharness.store.rows import (
     COVERED,
     VERSIONS,
@@ -197,7 +196,7 @@ class RunWriter:
         path = self.folder / VERDICTS / f"{name}.parquet"
         if not is_sorted:
             verdicts = sorted(verdicts, key=by_key)
-        about = {WRITTEN: str(time.time_ns()).encode()}
+        about = {WRITTEN: str(after_all_verdicts(self.folder)).encode()}
         if versions is not None:
             about[VERSIONS] = json.dumps(dict(versions)).encode()
         with disk_in_words(path):
