@@ -9,11 +9,12 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evalharness.errors import InputError
+from evalharness.errors import InputError, StoreError
 from evalharness.records import GoldChoice, Problem, Response, ResponseKey, Verdict
 from evalharness.scoring import CORRECTED, metrics_of
 from evalharness.store import (
     LABELS,
+    PROBLEMS,
     StoredResponses,
     read_problems,
     read_prompts,
@@ -112,7 +113,7 @@ def gather(folder: Path, verdicts: str | None, *, with_metrics: bool) -> Exporte
 
     Raises:
         InputError: it has no responses, or no such verdict table.
-        StoreError: it isn't a run.
+        StoreError: it isn't a run, or a file of it is damaged.
     """
     spec = read_spec(folder)
     names = [name for name in verdict_names(folder) if name != LABELS]
@@ -125,9 +126,15 @@ def gather(folder: Path, verdicts: str | None, *, with_metrics: bool) -> Exporte
             "makes one"
         )
     responses = StoredResponses(folder)
-    found = {
-        Part(model, template, benchmark) for benchmark, _, model, template, _ in responses.places()
-    }
+    problems = read_problems(folder)
+    found = set()
+    for benchmark, problem, model, template, _ in responses.places():
+        if problem not in problems:
+            raise StoreError(
+                f"{folder / PROBLEMS}: {problem} is missing, and the run has responses to it: take "
+                "the file again from where this folder came from"
+            )
+        found.add(Part(model, template, benchmark))
     if not found:
         raise InputError(f"{folder}: the run has no responses; nothing to export")
     known = map(Part._make, product(spec["models"], spec["templates"], spec["benchmarks"]))
@@ -138,7 +145,7 @@ def gather(folder: Path, verdicts: str | None, *, with_metrics: bool) -> Exporte
         spec=spec,
         responses=responses,
         parts=(*parts, *sorted(found.difference(parts))),
-        problems=read_problems(folder),
+        problems=problems,
         prompts=read_prompts(folder),
         checker=verdicts,
         golds="corrected" if verdicts.endswith(CORRECTED) else "published",

@@ -197,7 +197,7 @@ def _peek(path: Path) -> frozenset[str]:
             return frozenset(pq.read_schema(path).names)
     except zipfile.BadZipFile as error:
         raise InputError(f"{name}: not a valid zip archive: {error}") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError, NotImplementedError) as error:
         raise InputError(f"{name}: can't be read: {error}") from error
     return _of_rows(path)
 

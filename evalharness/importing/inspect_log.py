@@ -114,7 +114,8 @@ def _config(header: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, An
     """How it sampled: what the model was given, then what the plan changed."""
     found: dict[str, Any] = {}
     plan = header.get("plan")
-    for each in (about.get("model_generate_config"), plan and plan.get("config")):
+    changed = plan.get("config") if isinstance(plan, Mapping) else None
+    for each in (about.get("model_generate_config"), changed):
         if isinstance(each, Mapping):
             found |= each
     return found

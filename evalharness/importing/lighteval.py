@@ -101,7 +101,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 for cells in batch.to_pylist():
                     yield f"{name}: row {number}", cells
                     number += 1
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(f"{name}: not a valid Parquet file: {error}") from error
     if number == 0:
         raise InputError(f"{name}: there are no rows in it")

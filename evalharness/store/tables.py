@@ -78,7 +78,7 @@ def damage_in_words(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise StoreError(f"{path}: can't be read: {reason}; {_remedy(path)}") from error
 

@@ -9,7 +9,7 @@ import pytest
 
 from evalharness import store
 from evalharness.cli import main
-from evalharness.errors import InputError, MissingExtraError
+from evalharness.errors import InputError, MissingExtraError, StoreError
 from evalharness.exporting import export_run
 from evalharness.exporting.places import safe_names
 from evalharness.exporting.tables import COLUMNS
@@ -358,6 +358,14 @@ def test_a_log_of_inspect_that_breaks_off_leaves_no_file(
     with pytest.raises(KeyboardInterrupt):
         export_run(run, "inspect", tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_problem_that_the_run_lost_is_named(run: Path, tmp_path: Path) -> None:
+    first, _ = (run / "problems.jsonl").read_text().splitlines()
+    (run / "problems.jsonl").write_text(first + "\n")
+    for form in ("csv", "lm-eval"):
+        with pytest.raises(StoreError, match=r"problems\.jsonl: practice/1 is missing"):
+            export_run(run, form, tmp_path / form)
 
 
 def test_a_score_over_the_judged_part_of_a_benchmark_is_left_out(tmp_path: Path) -> None:
