@@ -272,6 +272,29 @@ def test_an_atomic_write_that_fails_leaves_the_old_text(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_tokens": "5"},
+        {"seed": 1.5},
+        {"finish_reason": "stopped"},
+        {"error": 3},
+        {"sample_index": None},
+        {"response": None},
+    ],
+)
+def test_a_line_with_a_value_that_no_table_takes_is_damaged(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    with RunWriter(tmp_path) as writer:
+        writer.append([response(0)])
+    line = json.loads((tmp_path / JSONL).read_text()) | {"problem_id": "own/1"}
+    with (tmp_path / JSONL).open("a") as file:
+        file.write(json.dumps(line | changes) + "\n")
+    with pytest.raises(StoreError, match=r"responses\.jsonl:2: damaged line"):
+        read_responses(tmp_path)
+
+
 def test_the_newest_verdicts_stay_the_newest_in_a_copy_of_the_folder(tmp_path: Path) -> None:
     with RunWriter(tmp_path) as writer:
         for name in (LABELS, "z@1", "a@2"):
