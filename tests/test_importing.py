@@ -202,6 +202,11 @@ def test_rows_that_a_known_benchmark_does_not_have_are_counted_and_unverified(
     assert (about["fingerprint"], "num_published" in about) == (None, False)
 
 
+def test_a_score_of_a_file_that_has_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--score acc: .* --map label="):
+        make(tmp_path / "run", write(tmp_path / "rows.jsonl", ROW), score="acc")
+
+
 def test_one_file_under_two_names_is_two_runs(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", ROW)
     for name in ("a", "b"):

@@ -22,8 +22,14 @@ def read_plain(path: Path, wanted: Wanted) -> SourceFile:
     """All rows of a file, its columns renamed.
 
     Raises:
-        InputError: the file can't be read, or a column that an import needs isn't there.
+        InputError: the file can't be read, a column that an import needs isn't there, or a score is
+            named, of which these files have none.
     """
+    if wanted.score is not None:
+        raise InputError(
+            f"{display_path(path)}: --score {wanted.score}: rows with named columns have one "
+            "verdict, their label: --map label=... takes it from another column"
+        )
     rows = read_file(path)
     check_columns(path, {column for row in rows for column in row.cells}, wanted)
     names = {ours: wanted.columns.get(ours, ours) for ours in COLUMNS}
