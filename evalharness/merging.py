@@ -98,7 +98,7 @@ def merge_shards(folders: Sequence[Path], out: Path) -> MergeResult:
 
 def _read_part(folder: Path) -> _Part:
     spec = read_spec(folder)
-    shard = spec["identity"].get("shard")
+    shard = spec.get("identity", {}).get("shard")
     if shard is None:
         raise StoreError(f"{folder} is not a shard: only runs made with --shard can be merged")
     identity = {key: value for key, value in spec["identity"].items() if key != "shard"}

@@ -34,6 +34,7 @@ from evalharness.session import describe_session
 from evalharness.sink import Sink
 from evalharness.store import (
     DAMAGED,
+    FORMAT,
     JSONL,
     SPEC,
     RecoveredResponses,
@@ -42,7 +43,6 @@ from evalharness.store import (
     run_id,
 )
 
-FORMAT = 1
 _MOST_NAMED = 10
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -77,8 +78,10 @@ class RunPlan:
             raise InputError("--samples and --max-tokens must be at least 1")
         if self.limit is not None and self.limit < 1:
             raise InputError("--limit must be at least 1")
-        if sampling.temperature < 0 or not 0 < sampling.top_p <= 1 or sampling.top_k < 0:
-            raise InputError("--temperature and --top-k can't be negative; --top-p lies in (0, 1]")
+        if not 0 <= sampling.temperature < math.inf:
+            raise InputError(f"--temperature {sampling.temperature}: it is a number from 0 on")
+        if not 0 < sampling.top_p <= 1 or sampling.top_k < 0:
+            raise InputError("--top-k can't be negative; --top-p lies in (0, 1]")
         if sampling.num_samples > 1 and sampling.temperature == 0:
             raise InputError(
                 f"--samples {sampling.num_samples} at temperature 0 would give the same response "

@@ -36,9 +36,11 @@ def open_tracker(name: str, *, folder: Path, config: Mapping[str, Any]) -> Track
             return _TensorBoard(folder)
         return _Online(name, folder, config)
     except ModuleNotFoundError as error:
+        # TensorBoard's writer is a part of torch, which may be what is missing.
+        package = "torch" if error.name == "torch" else name
         raise InputError(
-            f"--tracker {name}: the package {error.name} isn't installed: pip install {name}, or "
-            "leave the tracker out; the folder has the same numbers"
+            f"--tracker {name}: the package {error.name} isn't installed: pip install {package}, "
+            "or leave the tracker out; the folder has the same numbers"
         ) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import heapq
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,9 +15,9 @@ from evalharness.engines import open_engine
 from evalharness.engines.base import Completion, Engine, EngineOptions, Request
 from evalharness.errors import InputError, StoreError
 from evalharness.pipeline import Progress, model_changes
-from evalharness.records import Problem, Response, Sampling
+from evalharness.records import Problem, Response, ResponseKey, Sampling
 from evalharness.session import describe_session
-from evalharness.store import read_problems, read_responses, read_spec
+from evalharness.store import StoredResponses, read_problems, read_spec
 from evalharness.templates import Template
 
 DEFAULT_LIMIT = 100
@@ -115,10 +116,12 @@ def verify_run(
         InputError: the run was imported, or holds nothing that can be drawn again.
     """
     spec = read_spec(folder)
-    drawn = [each for each in read_responses(folder) if _can_be_drawn(each)]
+    stored = StoredResponses(folder)
+    drawn = [each.key for each in stored if _can_be_drawn(each)]
     if not drawn:
         raise InputError(f"{folder} holds no response that an engine here drew: nothing to verify")
-    chosen = sorted(drawn, key=_lot)[: size.of(len(drawn))]
+    wanted = set(heapq.nsmallest(size.of(len(drawn)), drawn, key=_lot))
+    chosen = sorted((each for each in stored if each.key in wanted), key=lambda row: _lot(row.key))
     templates = {name: _template(name, table) for name, table in spec["templates"].items()}
     problems = read_problems(folder)
     sampling = Sampling(**spec["identity"]["sampling"])
@@ -133,13 +136,14 @@ def verify_run(
                 progress.stage(f"loading {model}")
                 _load_the_same(engine, folder, spec, model)
                 progress.stage(f"generating with {model}")
-                found = _draw(engine, rows, templates, problems, sampling)
-                for stored, now in found:
-                    progress.response(stored)
-                    differences += _compare(stored, now)
+                for before, now in _draw(engine, rows, templates, problems, sampling):
+                    progress.response(before)
+                    differences += _compare(before, now)
             finally:
                 engine.close()
-    differences.sort(key=lambda each: (each.model, each.template, each.problem_id))
+    differences.sort(
+        key=lambda each: (each.model, each.template, each.problem_id, each.sample_index)
+    )
     return VerifyResult(
         run=str(folder),
         num_responses=len(drawn),
@@ -158,8 +162,8 @@ def _can_be_drawn(response: Response) -> bool:
     )
 
 
-def _lot(response: Response) -> str:
-    return hashlib.sha256(repr(tuple(response.key)).encode()).hexdigest()
+def _lot(key: ResponseKey) -> str:
+    return hashlib.sha256(repr(tuple(key)).encode()).hexdigest()
 
 
 def _template(name: str, table: dict[str, Any]) -> Template:

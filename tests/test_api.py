@@ -234,6 +234,11 @@ def wrong_calls() -> list[tuple[Callable[[], object], type[EvalHarnessError], st
         (lambda: load_run("run").score(checker="x"), InputError, 'unknown checker "x"'),
         (lambda: load_run("run").score(golds="x"), InputError, "golds='x'"),  # type: ignore[arg-type]
         (lambda: compare([]), InputError, "no run is named"),
+        (lambda: compare([3]), InputError, "compare: [3] is no run: give a run, a folder"),  # type: ignore[list-item]
+        (lambda: compare(None), InputError, "compare: None is no run"),  # type: ignore[arg-type]
+        (lambda: load_run(3), InputError, "load_run: 3 is no folder"),  # type: ignore[arg-type]
+        (lambda: evaluated(temperature=float("nan")), InputError, "--temperature nan: it is a"),
+        (lambda: evaluated(temperature=float("inf")), InputError, "--temperature inf: it is a"),
     ]
 
 

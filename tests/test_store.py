@@ -18,6 +18,7 @@ from evalharness.records import Problem, Response, Verdict
 from evalharness.store import (
     DAMAGED,
     JSONL,
+    LABELS,
     PARQUET,
     RunWriter,
     read_problems,
@@ -25,7 +26,10 @@ from evalharness.store import (
     read_responses,
     read_spec,
     read_verdicts,
+    response_batches,
     responses_frame,
+    verdict_names,
+    verdicts_frame,
     write_atomically,
 )
 
@@ -266,3 +270,114 @@ def test_an_atomic_write_that_fails_leaves_the_old_text(tmp_path: Path) -> None:
         write_atomically(path, "\ud800")
     assert json.loads(path.read_text()) == {"a": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_tokens": "5"},
+        {"seed": 1.5},
+        {"finish_reason": "stopped"},
+        {"error": 3},
+        {"sample_index": None},
+        {"response": None},
+    ],
+)
+def test_a_line_with_a_value_that_no_table_takes_is_damaged(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    with RunWriter(tmp_path) as writer:
+        writer.append([response(0)])
+    line = json.loads((tmp_path / JSONL).read_text()) | {"problem_id": "own/1"}
+    with (tmp_path / JSONL).open("a") as file:
+        file.write(json.dumps(line | changes) + "\n")
+    with pytest.raises(StoreError, match=r"responses\.jsonl:2: damaged line"):
+        read_responses(tmp_path)
+
+
+def test_the_newest_verdicts_stay_the_newest_in_a_copy_of_the_folder(tmp_path: Path) -> None:
+    with RunWriter(tmp_path) as writer:
+        for name in (LABELS, "z@1", "a@2"):
+            writer.write_verdicts(name, [])
+    assert verdict_names(tmp_path) == [LABELS, "z@1", "a@2"]
+    # A copy may write its files in any order.
+    for age, name in enumerate(("a@2", "z@1", LABELS)):
+        os.utime(tmp_path / "verdicts" / f"{name}.parquet", ns=(age, age))
+    assert verdict_names(tmp_path) == [LABELS, "z@1", "a@2"]
+
+
+def test_the_newest_verdicts_are_the_newest_where_the_clock_was_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RunWriter(tmp_path) as writer:
+        writer.write_verdicts("z@1", [])
+        monkeypatch.setattr("time.time_ns", lambda: 0)
+        writer.write_verdicts("a@2", [])
+    assert verdict_names(tmp_path) == ["z@1", "a@2"]
+
+
+def test_verdict_tables_that_do_not_say_their_age_are_as_old_as_their_files(tmp_path: Path) -> None:
+    (tmp_path / "verdicts").mkdir()
+    for age, name in enumerate(("a@2", LABELS, "z@1")):
+        path = tmp_path / "verdicts" / f"{name}.parquet"
+        pd.DataFrame({"status": ["correct"]}).to_parquet(path)
+        os.utime(path, ns=(age, age))
+    assert verdict_names(tmp_path) == [LABELS, "a@2", "z@1"]
+
+
+def test_a_damaged_table_is_named_with_what_makes_it_again(tmp_path: Path) -> None:
+    with RunWriter(tmp_path) as writer:
+        writer.append([response()])
+        writer.compact()
+        writer.write_verdicts("c@1", [])
+    (tmp_path / PARQUET).write_bytes((tmp_path / PARQUET).read_bytes()[:-9])
+    (tmp_path / "verdicts" / "c@1.parquet").write_text("x")
+    for read in (read_responses, responses_frame):
+        with pytest.raises(StoreError, match=r"delete it: responses\.jsonl has all that it had"):
+            read(tmp_path)
+    with pytest.raises(StoreError, match=r"c@1\.parquet: .*`evalharness score` makes it again"):
+        verdicts_frame(tmp_path, "c@1")
+    (tmp_path / JSONL).unlink()
+    with pytest.raises(StoreError, match="take it again from where this folder came from"):
+        read_responses(tmp_path)
+
+
+def test_a_frame_of_a_run_that_is_not_compact_has_the_types_of_its_table(tmp_path: Path) -> None:
+    with RunWriter(tmp_path) as writer:
+        writer.append([response(at) for at in range(3)])
+        lines = responses_frame(tmp_path)
+        chosen = responses_frame(tmp_path, ["num_tokens", "model"])
+        batches = list(response_batches(tmp_path, ["num_tokens", "model"]))
+        writer.compact()
+    pd.testing.assert_frame_equal(lines, responses_frame(tmp_path))
+    pd.testing.assert_frame_equal(chosen, lines[["num_tokens", "model"]])
+    pd.testing.assert_frame_equal(pd.concat(batches, ignore_index=True), chosen)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("run.json", "[]", "isn't that of a run: it has no models, templates, benchmarks"),
+        ("run.json", '{"models": {}}', "it has no templates, benchmarks"),
+        (
+            "run.json",
+            '{"models": {}, "templates": {}, "benchmarks": {}, "format": 2}',
+            "format 2, and this version of evalharness reads 1",
+        ),
+        ("problems.jsonl", '{"problem_id": "a/0"}\n', r"problems\.jsonl:1: not a problem of a run"),
+        ("problems.jsonl", "[1]\n", r"problems\.jsonl:1: not a problem of a run"),
+        ("problems.jsonl", "{\n", r"problems\.jsonl:1: not valid JSON"),
+        ("prompts.jsonl", '{"prompt": "a"}\n', r"prompts\.jsonl:1: not a prompt of a run"),
+    ],
+)
+def test_a_small_file_that_another_program_changed_is_named_with_its_line(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    readers = {
+        "run.json": read_spec,
+        "problems.jsonl": read_problems,
+        "prompts.jsonl": read_prompts,
+    }
+    with pytest.raises(StoreError, match=message):
+        readers[name](tmp_path)

@@ -65,7 +65,9 @@ def compared_frame(
     from evalharness.analysis.comparison import comparison_record
     from evalharness.report.compare import compare_runs
 
-    listed = [runs] if isinstance(runs, Run | str | Path) else list(runs)
+    listed = [runs] if isinstance(runs, Run | str | Path) else runs
+    if not isinstance(listed, Sequence) or not all(isinstance(each, _Source) for each in listed):
+        raise InputError(f"compare: {runs!r} is no run: give a run, a folder or a list of them")
     if not listed:
         raise InputError("compare: no run is named: give a run, a folder or a list of them")
     found = [

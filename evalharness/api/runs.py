@@ -186,6 +186,8 @@ def load_run(folder: str | Path, *, verdicts: str | None = None) -> Run:
     from evalharness.report.runs import choose_verdicts
     from evalharness.store import read_spec
 
+    if not isinstance(folder, str | Path):
+        raise InputError(f"load_run: {folder!r} is no folder: give its path")
     place = Path(folder).expanduser()
     read_spec(place)
     return Run(folder=place, verdict_table=choose_verdicts(place, verdicts))

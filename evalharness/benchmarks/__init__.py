@@ -1,21 +1,14 @@
 """Benchmarks: a TOML definition, a data file or a hub data set becomes verified problems."""
 
+from evalharness.benchmarks.defined import Benchmark, row_hashes
 from evalharness.benchmarks.definition import (
     definition_paths,
     known_name,
     load_policies,
     shipped_policies,
 )
-from evalharness.benchmarks.loading import (
-    Benchmark,
-    BenchmarkInfo,
-    benchmarks_at_hand,
-    fetch_benchmark,
-    list_benchmarks,
-    load_benchmark,
-    load_rows,
-    row_hashes,
-)
+from evalharness.benchmarks.listing import BenchmarkInfo, benchmarks_at_hand, list_benchmarks
+from evalharness.benchmarks.loading import fetch_benchmark, load_benchmark, load_rows
 from evalharness.benchmarks.matching import ProblemIndex
 from evalharness.benchmarks.policies import Policies
 

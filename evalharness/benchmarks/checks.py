@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evalharness.benchmarks.loading import Benchmark, load_rows
+from evalharness.benchmarks.defined import Benchmark
+from evalharness.benchmarks.loading import load_rows
 from evalharness.benchmarks.overlap import (
     Overlap,
     find_duplicates,

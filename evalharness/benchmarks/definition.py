@@ -33,6 +33,7 @@ _KEYS = (
 _COLUMN_KEYS = ("problem_column", "gold_column")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_ROW_HASHES = re.compile(r"[0-9a-f]{8} [0-9a-f]{8}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +153,7 @@ def read_definition(path: Path) -> BenchmarkDefinition:
     return BenchmarkDefinition(
         name=path.stem,
         path=path,
-        title=file.need(table, "title", str),
+        title=file.get(table, "title", str, path.stem),
         description=file.get(table, "description", str, ""),
         aliases=file.strings(table, "aliases"),
         licence=file.get(table, "licence", str, ""),
@@ -245,7 +246,16 @@ def _row_hashes(path: Path, num_problems: int | None) -> tuple[str, ...] | None:
     beside = path.with_suffix(".rows")
     if not beside.is_file():
         return None
-    lines = tuple(beside.read_text(encoding="ascii").splitlines())
+    try:
+        lines = tuple(beside.read_text(encoding="ascii").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{display_path(beside)}: can't be read: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        if not _ROW_HASHES.fullmatch(line):
+            raise InputError(
+                f"{display_path(beside)}:{number}: must be the hashes of a problem and its golds, "
+                f"8 hex digits each, not {line[:40]!r}"
+            )
     if num_problems is not None and len(lines) != num_problems:
         raise InputError(f"{display_path(beside)}: {len(lines)} lines for {num_problems} problems")
     return lines

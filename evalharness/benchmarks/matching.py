@@ -6,8 +6,8 @@ import difflib
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 
+from evalharness.benchmarks.defined import Benchmark
 from evalharness.benchmarks.definition import folded
-from evalharness.benchmarks.loading import Benchmark
 from evalharness.records import Problem
 
 _SAME_WORDS = 0.9

@@ -13,7 +13,9 @@ NEAR = 0.8
 """Problems are near duplicates when they share so large a part of their word triples."""
 
 _MARKS = re.compile(r"[\s$]+")
-_WORDS = re.compile(r"[a-z]+|\d+(?:\.\d+)?|[^\w\s]")
+_UNSPACED = "\u3040-\u30ff\u3400-\u9fff"
+"""Kana and Chinese characters, which are written without spaces: each is a word."""
+_WORDS = re.compile(rf"[{_UNSPACED}]|[^\W\d_{_UNSPACED}]+|\d+(?:\.\d+)?|[^\w\s]")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _TRIPLE = 3
 _MOST_COMMON = 200

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from evalharness.benchmarks.definition import BenchmarkDefinition
+from evalharness.benchmarks.files import Row
 from evalharness.benchmarks.golds import GOLD_RULES, CanonicalRow, fingerprint
-from evalharness.benchmarks.sources import Row
-from evalharness.definitions import suggestion
+from evalharness.definitions import display_path, suggestion
 from evalharness.errors import DataError, EvalHarnessError, InputError
 from evalharness.records import Problem
 
@@ -147,7 +147,17 @@ def problems_of(name: str, rows: Sequence[CanonicalRow], ids: Sequence[str]) -> 
 def published_problems(
     definition: BenchmarkDefinition, rows: Sequence[CanonicalRow]
 ) -> tuple[Problem, ...]:
-    """One problem a row, its text verbatim, both readings of its golds."""
+    """One problem a row, its text verbatim, both readings of its golds.
+
+    Raises:
+        InputError: the definition says something of a row that isn't there.
+    """
+    for key, named in (("errata", definition.errata), ("policy_rows", definition.policies.rows)):
+        if max(named, default=-1) >= len(rows):
+            raise InputError(
+                f"{display_path(definition.path)}: {key}: row {max(named)}: the rows go from 0 to "
+                f"{len(rows) - 1}"
+            )
     problems = []
     for index, row in enumerate(rows):
         erratum = definition.errata.get(index)
@@ -180,10 +190,10 @@ def in_published_order(
         return rows
     what = f"{definition.name}: {source} isn't the benchmark that {definition.path.name} describes"
     if definition.row_hashes is None:
-        raise DataError(
-            f"{what}: {len(rows)} rows for {expected}, fingerprint {fingerprint(rows)} "
-            f"for {definition.fingerprint}"
-        )
+        differs = [] if is_counted else [f"{len(rows)} rows for {expected}"]
+        if definition.fingerprint is not None:
+            differs.append(f"fingerprint {fingerprint(rows)} for {definition.fingerprint}")
+        raise DataError(f"{what}: {', '.join(differs)}")
     pool: dict[str, list[CanonicalRow]] = defaultdict(list)
     for row in reversed(rows):
         pool[row.hashes].append(row)

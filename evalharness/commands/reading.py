@@ -137,9 +137,11 @@ def show(options: argparse.Namespace) -> int:
             print_json(rows)
         else:
             for row in rows:
+                mean = row["tokens_mean"]
+                length = "?" if mean is None else f"{mean:.0f}"
                 line = (
                     f"{row['problem_id']:24} {row['num_correct']:>4}/{row['num_responses']:<4} "
-                    f"{row['tokens_mean'] or 0:>8.0f} tokens  {row['problem']}"
+                    f"{length:>8} tokens  {row['problem']}"
                 )
                 print_line(line)
         return 0

@@ -56,7 +56,7 @@ def benchmarks(options: argparse.Namespace) -> int:
                 "num_problems": len(benchmark.problems),
                 "source": benchmark.source,
                 "fingerprint": benchmark.fingerprint,
-                "verified": True,
+                "verified": benchmark.verified,
                 "policy": benchmark.policies.general.to_table(),
                 "policy_rows": {
                     row: policy.to_table() for row, policy in benchmark.policies.rows.items()
@@ -73,7 +73,9 @@ def benchmarks(options: argparse.Namespace) -> int:
     print_line(f"fingerprint: {benchmark.fingerprint}")
     print_line(f"policy:      {str(benchmark.policies.general) or 'the default one'}")
     for row, policy in benchmark.policies.rows.items():
-        print_line(f"  row {row}: {policy}: {benchmark.policies.reasons[row]}")
+        print_line(
+            f"  row {row}: {str(policy) or 'the default one'}: {benchmark.policies.reasons[row]}"
+        )
     problems = "\n".join(audit_lines(benchmark))
     print_line(f"golds:       {problems or 'all read without loss, each equal to itself'}")
     print_line(f"\n{problem.problem_id}:\n{problem.text}\ngold: {' or '.join(problem.golds)}")
@@ -172,10 +174,19 @@ def templates(options: argparse.Namespace) -> int:
 def fetch(options: argparse.Namespace) -> int:
     """Download and verify."""
     from evalharness.benchmarks import definition_paths, fetch_benchmark
+    from evalharness.errors import DataError
 
+    troubles = []
     for name in options.benchmark or [path.stem for path in definition_paths()]:
-        benchmark = fetch_benchmark(name)
+        try:
+            benchmark = fetch_benchmark(name)
+        except DataError as error:
+            # One host that doesn't answer keeps none of the others away.
+            troubles.append(str(error))
+            continue
         print_line(f"{benchmark.name}: {len(benchmark.problems)} problems from {benchmark.source}")
+    if troubles:
+        raise DataError("\n".join(troubles))
     return 0
 
 

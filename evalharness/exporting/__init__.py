@@ -13,6 +13,7 @@ from evalharness.exporting.inspect_log import export_inspect
 from evalharness.exporting.lm_eval import export_lm_eval
 from evalharness.exporting.places import Target
 from evalharness.exporting.tables import export_csv, export_parquet
+from evalharness.store import JSONL, METRICS, PARQUET, PROBLEMS, PROMPTS, SPEC
 
 __all__ = ["EXPORT_FORMATS", "ExportResult", "export_run"]
 
@@ -26,6 +27,9 @@ _WRITERS: dict[str, Callable[[ExportedRun, Target], list[str]]] = {
 EXPORT_FORMATS = tuple(_WRITERS)
 _ENDINGS = {"csv": ".csv", "parquet": ".parquet"}
 """Of the formats that are one flat table."""
+
+
+_RUN_FILES = (SPEC, JSONL, PARQUET, PROBLEMS, PROMPTS, METRICS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +60,8 @@ def export_run(
         force: write over files that are there.
 
     Raises:
-        InputError: unknown format, a file is there already, or the run has no verdicts.
+        InputError: unknown format, a file is there already or is one of the run, or the run has no
+            verdicts.
         MissingExtraError: the format's own package isn't installed.
         StoreError: the folder isn't a run, or the files can't be written.
     """
@@ -65,7 +70,11 @@ def export_run(
     place = out or folder.resolve().with_name(
         f"{folder.resolve().name}{_ENDINGS.get(form, f'-{form}')}"
     )
+    if place.resolve() in [(folder / name).resolve() for name in _RUN_FILES]:
+        raise InputError(f"{place} is a file of the run itself: name another --out")
     target = Target(place, may_replace=force)
     run = gather(folder, verdicts, with_metrics=form not in _ENDINGS)
     notes = _WRITERS[form](run, target)
+    if run.status != "complete":
+        notes.append(f"the run is {run.status}: its numbers are those of the responses it has")
     return ExportResult(paths=tuple(target.written), notes=tuple(notes))

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby, product
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from evalharness.errors import InputError
+from evalharness.errors import InputError, StoreError
 from evalharness.records import GoldChoice, Problem, Response, ResponseKey, Verdict
 from evalharness.scoring import CORRECTED, metrics_of
 from evalharness.store import (
     LABELS,
+    PROBLEMS,
+    StoredResponses,
     read_problems,
     read_prompts,
-    read_responses,
     read_spec,
     read_verdicts,
     verdict_names,
 )
+
+
+class Part(NamedTuple):
+    """Of what other tools make one file."""
+
+    model: str
+    template: str
+    benchmark: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +39,10 @@ class ExportedRun:
     name: str
     """Of the run's folder."""
     spec: Mapping[str, Any]
-    responses: tuple[Response, ...]
-    """By model, template and benchmark in the order of run.json, then problem and sample."""
+    responses: StoredResponses
+    """As they are stored: by benchmark and problem; each is read when it is asked for."""
+    parts: tuple[Part, ...]
+    """Those with responses, in the order of run.json."""
     problems: Mapping[str, Problem]
     prompts: Mapping[str, str]
     """By sha256; a run that was imported may have none."""
@@ -43,17 +56,25 @@ class ExportedRun:
     metrics: tuple[Mapping[str, Any], ...]
     """As in metrics.json; empty where a format has no place for them."""
 
-    def parts(self) -> Iterator[tuple[tuple[str, str, str], list[Response]]]:
-        """The responses of one model, template and benchmark at a time."""
-        found: dict[tuple[str, str, str], list[Response]] = {}
-        for each in self.responses:
-            found.setdefault((each.model, each.template, each.benchmark), []).append(each)
-        yield from found.items()
+    def by_part(self) -> Iterator[tuple[Part, list[Response]]]:
+        """The responses of one part at a time, by problem and sample.
 
-    def metric(self, part: tuple[str, str, str], name: str) -> Mapping[str, Any]:
-        """One metric row of a model, template and benchmark; empty where there is none."""
-        model, template, benchmark = part
-        wanted = {"model": model, "template": template, "benchmark": benchmark, "metric": name}
+        Those of one benchmark are held together, and no more.
+        """
+        order = {name: at for at, name in enumerate(self.problems)}
+        for benchmark, stored in groupby(self.responses, attrgetter("benchmark")):
+            found: dict[Part, list[Response]] = {}
+            for each in stored:
+                found.setdefault(Part(each.model, each.template, benchmark), []).append(each)
+            for part in self.parts:
+                if part in found:
+                    rows = found.pop(part)
+                    rows.sort(key=lambda row: (order[row.problem_id], row.sample_index))
+                    yield part, rows
+
+    def metric(self, part: Part, name: str) -> Mapping[str, Any]:
+        """One metric row of a part; empty where there is none."""
+        wanted = part._asdict() | {"metric": name}
         return next((row for row in self.metrics if wanted.items() <= row.items()), {})
 
     def golds_of(self, response: Response) -> tuple[str, ...]:
@@ -68,6 +89,11 @@ class ExportedRun:
         """None where there is no verdict."""
         verdict = self.verdicts.get(response.key)
         return None if verdict is None else verdict.status == "correct"
+
+    @property
+    def status(self) -> str:
+        """`complete`, `complete but for failed responses` or `unfinished`."""
+        return str(self.spec.get("status", "complete"))
 
     @property
     def sampling(self) -> dict[str, Any]:
@@ -87,7 +113,7 @@ def gather(folder: Path, verdicts: str | None, *, with_metrics: bool) -> Exporte
 
     Raises:
         InputError: it has no responses, or no such verdict table.
-        StoreError: it isn't a run.
+        StoreError: it isn't a run, or a file of it is damaged.
     """
     spec = read_spec(folder)
     names = [name for name in verdict_names(folder) if name != LABELS]
@@ -99,33 +125,26 @@ def gather(folder: Path, verdicts: str | None, *, with_metrics: bool) -> Exporte
             f"{folder}: no verdict table {verdicts or ''}: {there}: evalharness score {folder} "
             "makes one"
         )
-    responses = read_responses(folder)
-    if not responses:
-        raise InputError(f"{folder}: the run has no responses; nothing to export")
+    responses = StoredResponses(folder)
     problems = read_problems(folder)
-    order = {
-        key: {name: at for at, name in enumerate(values)}
-        for key, values in (
-            ("model", spec["models"]),
-            ("template", spec["templates"]),
-            ("benchmark", spec["benchmarks"]),
-            ("problem", problems),
-        )
-    }
-    responses.sort(
-        key=lambda row: (
-            order["model"].get(row.model, 0),
-            order["template"].get(row.template, 0),
-            order["benchmark"].get(row.benchmark, 0),
-            order["problem"].get(row.problem_id, 0),
-            row.sample_index,
-        )
-    )
+    found = set()
+    for benchmark, problem, model, template, _ in responses.places():
+        if problem not in problems:
+            raise StoreError(
+                f"{folder / PROBLEMS}: {problem} is missing, and the run has responses to it: take "
+                "the file again from where this folder came from"
+            )
+        found.add(Part(model, template, benchmark))
+    if not found:
+        raise InputError(f"{folder}: the run has no responses; nothing to export")
+    known = map(Part._make, product(spec["models"], spec["templates"], spec["benchmarks"]))
+    parts = [part for part in known if part in found]
     labels = read_verdicts(folder, LABELS) if LABELS in verdict_names(folder) else ()
     return ExportedRun(
         name=folder.resolve().name,
         spec=spec,
-        responses=tuple(responses),
+        responses=responses,
+        parts=(*parts, *sorted(found.difference(parts))),
         problems=problems,
         prompts=read_prompts(folder),
         checker=verdicts,

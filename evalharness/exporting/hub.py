@@ -8,7 +8,7 @@ from evalharness import __version__
 from evalharness.benchmarks.definition import definition_paths, read_definition
 from evalharness.benchmarks.sources import HubDataset
 from evalharness.errors import InputError
-from evalharness.exporting.gathering import ExportedRun
+from evalharness.exporting.gathering import ExportedRun, Part
 from evalharness.exporting.places import Target, safe_names
 
 
@@ -21,14 +21,16 @@ class _Entry(NamedTuple):
 def export_hub(run: ExportedRun, target: Target) -> list[str]:
     """`<model>/.eval_results/<benchmark>.yaml` with the accuracy in percent, one entry a template.
 
-    A benchmark that is no data set of the hub has no place in this format, nor has a score over
-    some of its problems only: both are left out, and said.
+    A benchmark that is no data set of the hub, or only a training split, has no place in this
+    format, nor has a score over some of its problems only: both are left out, and said.
 
     Source: huggingface_hub, `EvalResultEntry`; https://huggingface.co/docs/hub/eval-results.
 
     Raises:
-        InputError: nothing of the run fits.
+        InputError: nothing of the run fits, or it isn't finished.
     """
+    if run.status == "unfinished":
+        raise InputError(f"{run.name} is unfinished: run its command again, then export the score")
     notes = [
         "values are percent; the task id is the config of the data set, or default: compare it "
         "with the eval.yaml of the data set's repository before you upload",
@@ -36,20 +38,18 @@ def export_hub(run: ExportedRun, target: Target) -> list[str]:
         "text, responses and lengths nowhere",
     ]
     found: dict[tuple[str, str], list[_Entry]] = {}
-    for part, responses in run.parts():
-        model, _, benchmark = part
-        dataset = _dataset(benchmark)
+    asked = _asked(run)
+    for part in run.parts:
+        dataset = _dataset(part.benchmark)
         if dataset is None:
-            notes.append(f"left out: {benchmark} is no data set of the hub")
+            notes.append(f"left out: {part.benchmark} is no data set of the hub, or a part of one")
             continue
-        published = run.spec["benchmarks"].get(benchmark, {}).get("num_published")
-        num_problems = len({each.problem_id for each in responses})
-        if published != num_problems:
-            whole = f"of {published} problems" if published else "problems of it, not all"
-            notes.append(f"left out: {model} on {benchmark}: {num_problems} {whole}")
+        trouble = _incomplete(run, part, asked[part])
+        if trouble:
+            notes.append(f"left out: {part.model} on {part.benchmark}: {trouble}")
             continue
         entry = _Entry(dataset, *_score(run, part))
-        found.setdefault((model, benchmark), []).append(entry)
+        found.setdefault((part.model, part.benchmark), []).append(entry)
     if not found:
         raise InputError(
             f"{run.name}: nothing fits .eval_results: {'; '.join(dict.fromkeys(notes[2:]))}"
@@ -62,19 +62,48 @@ def export_hub(run: ExportedRun, target: Target) -> list[str]:
     return list(dict.fromkeys(notes))
 
 
+def _asked(run: ExportedRun) -> dict[Part, set[str]]:
+    """The problems that each part has responses to."""
+    asked: dict[Part, set[str]] = {}
+    for benchmark, problem, model, template, _ in run.responses.places():
+        asked.setdefault(Part(model, template, benchmark), set()).add(problem)
+    return asked
+
+
+def _incomplete(run: ExportedRun, part: Part, asked: set[str]) -> str:
+    """Why the score of a part isn't one over the whole benchmark; empty where it is."""
+    published = run.spec["benchmarks"].get(part.benchmark, {}).get("num_published")
+    if published != len(asked):
+        whole = f"of {published} problems" if published else "problems of it, not all"
+        return f"{len(asked)} {whole}"
+    answerable = sum(bool(run.problems[each].golds_under(run.golds)) for each in asked)
+    judged = run.metric(part, "accuracy").get("n") or 0
+    if judged != answerable:
+        return f"{run.checker} judges {judged:g} of {answerable} problems"
+    return ""
+
+
 def _dataset(benchmark: str) -> HubDataset | None:
-    for path in definition_paths():
-        if path.stem == benchmark:
-            sources = read_definition(path).sources
-            return next((each for each in sources if isinstance(each, HubDataset)), None)
-    return None
+    """What a score on a benchmark is a score on; None for a part of a data set, and for no such."""
+    found = {
+        path.stem: source
+        for path in definition_paths()
+        for source in read_definition(path).sources
+        if isinstance(source, HubDataset)
+    }
+    mine = found.pop(benchmark, None)
+    if mine is None or mine.where:
+        return None
+    # A score on what a data set is trained on would stand as that on its test.
+    tested = {(each.hub, each.config) for each in found.values() if each.split == "test"}
+    return None if mine.split != "test" and (mine.hub, mine.config) in tested else mine
 
 
-def _score(run: ExportedRun, part: tuple[str, str, str]) -> tuple[float, str]:
+def _score(run: ExportedRun, part: Part) -> tuple[float, str]:
     """The accuracy in percent, and what it means in one line."""
     row = run.metric(part, "accuracy")
     sampling = run.sampling
-    about = [f"template {part[1]}", f"n={row['n']:g}", f"k={row['k']:g}"]
+    about = [f"template {part.template}", f"n={row['n']:g}", f"k={row['k']:g}"]
     if row.get("low") is not None:
         about.append(f"95% interval [{100 * row['low']:.1f}, {100 * row['high']:.1f}]")
     about += [f"{name} {sampling[name]}" for name in ("temperature", "max_tokens") if sampling]

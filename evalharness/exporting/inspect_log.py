@@ -6,10 +6,10 @@ from typing import Any
 
 from evalharness import __version__
 from evalharness.errors import MissingExtraError
-from evalharness.exporting.gathering import ExportedRun
+from evalharness.exporting.gathering import ExportedRun, Part
 from evalharness.exporting.places import Target, safe_names
 from evalharness.records import Response, Verdict
-from evalharness.store.files import disk_in_words
+from evalharness.store.files import disk_in_words, rename_for_good, temporary_beside
 from evalharness.store.rows import clean
 
 _STOPS = {"stop": "stop", "length": "max_tokens"}
@@ -27,11 +27,13 @@ def export_inspect(run: ExportedRun, target: Target) -> list[str]:
         from inspect_ai.log import write_eval_log
     except ImportError as error:
         raise MissingExtraError("--format inspect", "inspect") from error
-    names = safe_names("_".join(part) for part, _ in run.parts())
-    for part, responses in run.parts():
+    names = safe_names("_".join(part) for part in run.parts)
+    for part, responses in run.by_part():
         path = target.claim(f"{names['_'.join(part)]}.eval")
-        with disk_in_words(path):
-            write_eval_log(_log(run, part, responses), str(path.resolve()), format="eval")
+        with disk_in_words(path), temporary_beside(path) as temporary:
+            log = _log(run, part, responses)
+            write_eval_log(log, str(temporary.resolve()), format="eval")
+            rename_for_good(temporary, path)
         target.written.append(path)
     return [
         "Inspect has no place for the seed of a request and the stop string: they stay in the run",
@@ -40,7 +42,7 @@ def export_inspect(run: ExportedRun, target: Target) -> list[str]:
     ]
 
 
-def _log(run: ExportedRun, part: tuple[str, str, str], responses: list[Response]) -> Any:
+def _log(run: ExportedRun, part: Part, responses: list[Response]) -> Any:
     from inspect_ai.log import (
         EvalConfig,
         EvalDataset,
@@ -63,7 +65,7 @@ def _log(run: ExportedRun, part: tuple[str, str, str], responses: list[Response]
         if accuracy.get(key) is not None
     }
     return EvalLog(
-        status="success",
+        status="cancelled" if run.status == "unfinished" else "success",
         eval=EvalSpec(
             created=run.started,
             task=benchmark,

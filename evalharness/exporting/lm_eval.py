@@ -7,10 +7,10 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from evalharness import __version__
-from evalharness.exporting.gathering import ExportedRun
+from evalharness.exporting.gathering import ExportedRun, Part
 from evalharness.exporting.places import Target, safe_names
 from evalharness.records import Response
 
@@ -20,7 +20,14 @@ _METRIC = "exact_match"
 _MEANS = ("tokens_mean", "truncated", "no_answer")
 """Metrics of ours that go along, with their names."""
 
-Part = tuple[str, str, str]
+
+class _Task(NamedTuple):
+    """What the summary says of one samples file."""
+
+    part: Part
+    num_problems: int
+    num_samples: int
+    settings: Mapping[str, Any]
 
 
 def export_lm_eval(run: ExportedRun, target: Target) -> list[str]:
@@ -32,21 +39,21 @@ def export_lm_eval(run: ExportedRun, target: Target) -> list[str]:
     """
     time = datetime.fromisoformat(run.started)
     stamp = time.isoformat(timespec="microseconds").partition("+")[0].replace(":", "-")
-    folders = safe_names(model for model, _, _ in dict(run.parts()))
+    folders = safe_names(part.model for part in run.parts)
     tasks = _task_names(run)
     # lm-eval's own rule for the names of its files, before ours.
     plain = {task: re.sub(r"\W", "_", task) for task in tasks.values()}
     files = safe_names(plain.values())
-    by_model: dict[str, dict[Part, list[Response]]] = {}
-    for part, responses in run.parts():
-        by_model.setdefault(part[0], {})[part] = responses
-    for model, parts in by_model.items():
-        for part, responses in parts.items():
-            lines = _samples(run, responses)
-            text = "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
-            name = f"samples_{files[plain[tasks[part[1:]]]]}_{stamp}.jsonl"
-            target.write(_storable(text), folders[model], name)
-        named = {tasks[part[1:]]: (part, responses) for part, responses in parts.items()}
+    written: dict[Part, _Task] = {}
+    for part, responses in run.by_part():
+        lines = _samples(run, responses)
+        text = "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
+        name = f"samples_{files[plain[tasks[part[1:]]]]}_{stamp}.jsonl"
+        target.write(_storable(text), folders[part.model], name)
+        num_samples = max(each.sample_index for each in responses) + 1
+        written[part] = _Task(part, len(lines), num_samples, _settings(run, responses[0]))
+    for model in folders:
+        named = {tasks[part[1:]]: written[part] for part in run.parts if part.model == model}
         results = _results(run, model, folders[model], named, time.timestamp())
         text = json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False)
         target.write(_storable(text), folders[model], f"results_{stamp}.json")
@@ -60,7 +67,7 @@ def export_lm_eval(run: ExportedRun, target: Target) -> list[str]:
 
 
 def _task_names(run: ExportedRun) -> dict[tuple[str, str], str]:
-    pairs = dict.fromkeys((template, benchmark) for _, template, benchmark in dict(run.parts()))
+    pairs = dict.fromkeys((part.template, part.benchmark) for part in run.parts)
     several = len({template for template, _ in pairs}) > 1
     return {
         (template, benchmark): f"{benchmark}_{template}" if several else benchmark
@@ -130,16 +137,15 @@ def _results(
     run: ExportedRun,
     model: str,
     folder: str,
-    tasks: dict[str, tuple[Part, list[Response]]],
+    tasks: dict[str, _Task],
     date: float,
 ) -> dict[str, Any]:
     """The summary file."""
     results: dict[str, dict[str, Any]] = {}
     configs: dict[str, dict[str, Any]] = {}
     sizes: dict[str, dict[str, int]] = {}
-    for task, (part, responses) in tasks.items():
-        num_problems = len({each.problem_id for each in responses})
-        about = run.spec["benchmarks"].get(part[2], {})
+    for task, (part, num_problems, num_samples, settings) in tasks.items():
+        about = run.spec["benchmarks"].get(part.benchmark, {})
         results[task] = {"name": task, "alias": task, "sample_len": num_problems}
         results[task] |= _scores(_METRIC, run.metric(part, "accuracy"))
         for name in _MEANS:
@@ -148,13 +154,13 @@ def _results(
             "task": task,
             "dataset_path": about.get("source"),
             "output_type": "generate_until",
-            "generation_kwargs": _settings(run, responses[0]),
-            "repeats": max(each.sample_index for each in responses) + 1,
+            "generation_kwargs": settings,
+            "repeats": num_samples,
             "num_fewshot": 0,
             "metadata": {
                 "version": 0,
-                "benchmark": part[2],
-                "template": part[1],
+                "benchmark": part.benchmark,
+                "template": part.template,
                 "fingerprint": about.get("fingerprint"),
                 "checker": run.checker,
                 "golds": run.golds,

@@ -12,7 +12,8 @@ from evalharness.store import write_atomically
 from evalharness.store.files import disk_in_words
 
 _UNSAFE = re.compile(r"[^\w.=+-]+")
-_MOST_LETTERS = 120
+_MOST_BYTES = 120
+"""Of a name, which gets more around it: a file system takes 255."""
 
 
 class Target:
@@ -54,7 +55,7 @@ def safe_names(names: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     taken: set[str] = set()
     for name in dict.fromkeys(names):
-        safe = _UNSAFE.sub("__", name).lstrip(".")[:_MOST_LETTERS]
+        safe = _UNSAFE.sub("__", name).lstrip(".").encode()[:_MOST_BYTES].decode(errors="ignore")
         if not safe.strip("_") or safe.lower() in taken:
             digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
             safe = f"{safe}-{digest}" if safe else digest

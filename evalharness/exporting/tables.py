@@ -1,9 +1,8 @@
-"""One flat table, a response a row, as CSV or Parquet."""
+"""One flat table, a response a row in the order of responses.parquet, as CSV or Parquet."""
 
 from __future__ import annotations
 
 import csv
-import io
 import json
 from typing import Any
 
@@ -13,6 +12,7 @@ from evalharness.records import Response
 from evalharness.report.tables import harmless
 from evalharness.store.files import disk_in_words, rename_for_good, sync, temporary_beside
 from evalharness.store.rows import RESPONSE_FIELDS, clean
+from evalharness.store.tables import write_table
 
 _JUDGED = (
     "status",
@@ -34,17 +34,21 @@ _WHOLE = {"sample_index", "seed", "prompt_tokens", "num_tokens", "token_limit", 
 
 def export_csv(run: ExportedRun, target: Target) -> list[str]:
     """CSV; a cell that a spreadsheet would run as a formula is quoted with `'`, golds are JSON."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=COLUMNS, lineterminator="\n")
-    writer.writeheader()
     num_quoted = 0
-    for response in run.responses:
-        row = _row(run, response)
-        row["golds"] = json.dumps(row["golds"], ensure_ascii=False)
-        safe = {name: harmless(value) for name, value in row.items()}
-        num_quoted += sum(safe[name] != row[name] for name in safe)
-        writer.writerow(safe)
-    target.write(text.getvalue())
+    path = target.claim()
+    with disk_in_words(path), temporary_beside(path) as temporary:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            for response in run.responses:
+                row = _row(run, response)
+                row["golds"] = json.dumps(row["golds"], ensure_ascii=False)
+                safe = {name: harmless(value) for name, value in row.items()}
+                num_quoted += sum(safe[name] != row[name] for name in safe)
+                writer.writerow(safe)
+        sync(temporary)
+        rename_for_good(temporary, path)
+    target.written.append(path)
     if num_quoted:
         return [
             f"{num_quoted} cells begin like a formula of a spreadsheet and got a ' before them: "
@@ -56,16 +60,11 @@ def export_csv(run: ExportedRun, target: Target) -> list[str]:
 def export_parquet(run: ExportedRun, target: Target) -> list[str]:
     """Parquet with zstd; `golds` is a list."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     kinds = dict.fromkeys(_WHOLE, pa.int64()) | {"golds": pa.list_(pa.string())}
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
-    table = pa.Table.from_pylist([_row(run, each) for each in run.responses], schema=schema)
     path = target.claim()
-    with disk_in_words(path), temporary_beside(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
-        sync(temporary)
-        rename_for_good(temporary, path)
+    write_table(path, (_row(run, each) for each in run.responses), schema, {})
     target.written.append(path)
     return []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from evalharness.benchmarks import (
@@ -13,18 +14,20 @@ from evalharness.benchmarks import (
     known_name,
     load_benchmark,
 )
-from evalharness.benchmarks.sources import Row
+from evalharness.benchmarks.files import Row
 from evalharness.definitions import suggestion
 from evalharness.errors import DataError, InputError
 from evalharness.importing.collecting import Collected, collect
-from evalharness.importing.columns import COLUMNS, Wanted
+from evalharness.importing.columns import COLUMNS, SourceFile, Wanted, value_of_text
 from evalharness.importing.formats import FORMAT_NAMES, read_sources
-from evalharness.importing.record import import_notes, run_record
+from evalharness.importing.record import ImportCommand, import_notes, run_record
 from evalharness.records import GoldChoice
 from evalharness.scoring import score_run
-from evalharness.store import LABELS, SPEC, RunWriter
+from evalharness.store import JSONL, LABELS, PARQUET, SPEC, RunWriter
 
 __all__ = ["COLUMNS", "FORMAT_NAMES", "LABELS", "ImportResult", "import_responses"]
+
+_BATCH = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,20 +74,56 @@ def import_responses(
             and line.
         StoreError: the folder can't be written.
     """
-    for name in (*columns, *constants):
-        if name not in COLUMNS:
-            raise InputError(
-                f'unknown column "{name}"{suggestion(name, COLUMNS)} '
-                f"There are {', '.join(COLUMNS)}."
-            )
-    if (folder / SPEC).exists():
-        raise InputError(f"{folder} holds a run already: name another --out")
+    _refuse_unknown([*columns, *constants])
+    _refuse_used(folder)
     count = _token_counter(tokenizer) if tokenizer else None
     wanted = Wanted(columns=columns, constants=constants, score=score)
     sources, notes = read_sources(files, wanted, source_format)
     collected = Collected()
     collected.notes += [*notes, *(note for each in sources for note in each.notes)]
-    values = {name: value or None for name, value in constants.items()}
+    known = _collect_all(collected, sources, constants, count)
+    made_by = ImportCommand(command=command, wanted=wanted, tokenizer=tokenizer)
+    with RunWriter(folder) as writer:
+        writer.write_problems(collected.problems.values())
+        writer.write_prompts(collected.prompts)
+        responses = iter(collected.responses.values())
+        while batch := list(islice(responses, _BATCH)):
+            writer.append(batch)
+        writer.compact()
+        if collected.labels:
+            writer.write_verdicts(LABELS, collected.labels)
+        # It says that the run is complete, and so comes last.
+        writer.write_json(SPEC, run_record(sources, collected, known, golds, made_by))
+    return ImportResult(verdicts=score_run(folder, golds), notes=import_notes(collected, known))
+
+
+def _refuse_unknown(names: Sequence[str]) -> None:
+    for name in names:
+        if name not in COLUMNS:
+            raise InputError(
+                f'unknown column "{name}"{suggestion(name, COLUMNS)} '
+                f"There are {', '.join(COLUMNS)}."
+            )
+
+
+def _refuse_used(folder: Path) -> None:
+    if (folder / SPEC).exists():
+        raise InputError(f"{folder} holds a run already: name another --out")
+    if any((folder / name).exists() for name in (JSONL, PARQUET)):
+        raise InputError(
+            f"{folder} holds responses already: name another --out, or delete it if an import "
+            "broke off there"
+        )
+
+
+def _collect_all(
+    collected: Collected,
+    sources: Sequence[SourceFile],
+    constants: Mapping[str, str],
+    count: Callable[[str], int] | None,
+) -> dict[str, Benchmark]:
+    """Take in the rows of all files; the known benchmarks that they name, by our names."""
+    values = {name: value_of_text(name, value or None) for name, value in constants.items()}
     rows = [Row(row.place, {**row.cells, **values}) for each in sources for row in each.rows]
     tasks = {
         str(row.cells.get("benchmark"))
@@ -99,15 +138,7 @@ def import_responses(
         benchmark = known.get(str(cells.get("benchmark")))
         named = {"benchmark": benchmark.name} if benchmark else {}
         collect(collected, place, {**cells, **named}, index, count)
-    with RunWriter(folder) as writer:
-        writer.write_json(SPEC, run_record(sources, collected, by_name, golds, command))
-        writer.write_problems(collected.problems.values())
-        writer.write_prompts(collected.prompts)
-        writer.append(collected.responses.values())
-        writer.compact()
-        if collected.labels:
-            writer.write_verdicts(LABELS, collected.labels)
-    return ImportResult(verdicts=score_run(folder, golds), notes=import_notes(collected))
+    return by_name
 
 
 def _known_benchmarks(

@@ -39,7 +39,8 @@ class Archive:
         try:
             with zipfile.ZipFile(self._file) as archive:
                 self._members = {each.filename: each for each in archive.infolist()}
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
+        # What the standard library calls not implemented is a version that nobody writes.
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             self._file.close()
             raise InputError(f"{self.name}: not a valid zip archive: {error}") from error
         if len(self._members) > MOST_MEMBERS:

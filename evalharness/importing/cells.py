@@ -52,6 +52,19 @@ def whole_or_none(place: str, name: str, value: Any) -> int | None:
     return int(value)
 
 
+def identifier_or_none(place: str, name: str, value: Any) -> str | None:
+    """A name or a number as text; None where there is none. Parquet writes 7 as 7.0 beside holes.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if isinstance(value, float):
+        value = whole_or_none(place, name, value)
+    if isinstance(value, bool) or not isinstance(value, str | int | None):
+        raise InputError(f'{place}: "{name}" must be a text or a whole number, not {shown(value)}')
+    return None if value is None else need_text(place, name, str(value))
+
+
 def need_table(place: str, name: str, value: Any) -> Mapping[str, Any]:
     """An object with named values.
 

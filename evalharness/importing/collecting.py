@@ -10,7 +10,7 @@ from typing import Any
 from evalharness.benchmarks import ProblemIndex
 from evalharness.benchmarks.golds import GOLD_RULES
 from evalharness.errors import InputError
-from evalharness.importing.cells import need_text, shown, whole_or_none
+from evalharness.importing.cells import identifier_or_none, need_text, shown, whole_or_none
 from evalharness.importing.columns import PROBLEM_IS_PROMPT, REQUIRED
 from evalharness.records import Problem, Response, ResponseKey, Verdict
 
@@ -95,7 +95,7 @@ def _problem(
     index: ProblemIndex,
 ) -> Problem:
     text = cells.get("problem") if isinstance(cells.get("problem"), str) else None
-    identifier = None if cells.get("problem_id") is None else str(cells.get("problem_id"))
+    identifier = identifier_or_none(place, "problem_id", cells.get("problem_id"))
     if text is None and identifier is None:
         raise InputError(f"{place}: a row needs a problem or a problem_id")
     known = index.find(benchmark, identifier, text)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from evalharness.benchmarks.sources import SUFFIXES, read_file
+from evalharness.benchmarks.files import SUFFIXES, read_file
 from evalharness.definitions import display_path
 from evalharness.errors import InputError
 from evalharness.importing import inspect_log, lighteval, lm_eval, qwen_math
@@ -98,7 +98,7 @@ def read_sources(
             if inner.suffix.lower() not in READABLE:
                 continue
             try:
-                reader = _reader(inner, wanted, format_name)
+                reader = _inner_reader(inner, wanted, format_name)
             except _WithoutResponsesError:
                 continue  # it stands beside the responses and has nothing else to import
             except _UnknownFormatError:
@@ -112,8 +112,11 @@ def read_sources(
             )
         if left_out:
             more = f" and {len(left_out) - _MOST_NAMED} more" if left_out[_MOST_NAMED:] else ""
+            form = (
+                "in no known form" if format_name is None else f"of another form than {format_name}"
+            )
             notes.append(
-                f"left out, in no known form: {', '.join(left_out[:_MOST_NAMED])}{more}: name one "
+                f"left out, {form}: {', '.join(left_out[:_MOST_NAMED])}{more}: name one "
                 "by itself to see what it lacks"
             )
     return found, notes
@@ -127,6 +130,22 @@ class _WithoutResponsesError(_UnknownFormatError):
     """A harness's summary."""
 
 
+def _inner_reader(path: Path, wanted: Wanted, format_name: str | None) -> Format:
+    """The reader of a file of a folder: a named format is for those that are of no other one."""
+    if format_name is None:
+        return _reader(path, wanted, None)
+    named = _reader(path, wanted, format_name)
+    try:
+        seen = _reader(path, wanted, None)
+    except _WithoutResponsesError:
+        raise
+    except _UnknownFormatError:
+        return named
+    if seen not in (named, PLAIN):
+        raise _UnknownFormatError(f"{display_path(path)}: is {seen.title}")
+    return named
+
+
 def _reader(path: Path, wanted: Wanted, format_name: str | None) -> Format:
     """The reader of one file."""
     if format_name is not None:
@@ -138,6 +157,8 @@ def _reader(path: Path, wanted: Wanted, format_name: str | None) -> Format:
                 return each
     if not missing_columns(keys, wanted):
         return PLAIN
+    if path.suffix.lower() == EVAL:
+        raise _UnknownFormatError(f"{display_path(path)}: {inspect_log.BROKEN_OFF}")
     for names, what in _WITHOUT_RESPONSES:
         if keys >= names:
             raise _WithoutResponsesError(f"{display_path(path)}: these are {what}")
@@ -176,7 +197,7 @@ def _peek(path: Path) -> frozenset[str]:
             return frozenset(pq.read_schema(path).names)
     except zipfile.BadZipFile as error:
         raise InputError(f"{name}: not a valid zip archive: {error}") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError, NotImplementedError) as error:
         raise InputError(f"{name}: can't be read: {error}") from error
     return _of_rows(path)
 

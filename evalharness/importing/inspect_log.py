@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalharness.benchmarks.sources import Row
+from evalharness.benchmarks.files import Row
 from evalharness.definitions import display_path
 from evalharness.errors import InputError
 from evalharness.importing.archive import Archive
@@ -23,6 +23,7 @@ from evalharness.importing.columns import SourceFile, Wanted
 
 KEYS = frozenset({"header.json"})
 JSON_KEYS = frozenset({"eval", "plan", "samples"})
+BROKEN_OFF = "the log has no header.json: the run was broken off; `inspect log recover` ends it"
 _ATTACHMENT = "attachment://"
 _LETTERS: Mapping[str, bool | None] = {"C": True, "I": False, "N": False, "P": None}
 """Inspect's correct, incorrect, no answer and partial."""
@@ -95,10 +96,7 @@ def _opened(path: Path) -> tuple[dict[str, Any], Iterator[tuple[str, dict[str, A
         return log, ((where, dict(need_table(where, "sample", each))) for where, each in places)
     with Archive(path) as archive:
         if "header.json" not in archive:
-            raise InputError(
-                f"{archive.name}: the log has no header.json: the run was broken off; "
-                "`inspect log recover` ends it"
-            )
+            raise InputError(f"{archive.name}: {BROKEN_OFF}")
         return parse_object(f"{archive.name}: header.json", archive.read("header.json")), _samples(
             path
         )
@@ -116,7 +114,8 @@ def _config(header: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, An
     """How it sampled: what the model was given, then what the plan changed."""
     found: dict[str, Any] = {}
     plan = header.get("plan")
-    for each in (about.get("model_generate_config"), plan and plan.get("config")):
+    changed = plan.get("config") if isinstance(plan, Mapping) else None
+    for each in (about.get("model_generate_config"), changed):
         if isinstance(each, Mapping):
             found |= each
     return found

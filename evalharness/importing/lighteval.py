@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from evalharness.benchmarks.sources import Row
+from evalharness.benchmarks.files import Row
 from evalharness.definitions import display_path
 from evalharness.errors import InputError
 from evalharness.importing.cells import (
@@ -59,17 +59,20 @@ def read_lighteval(path: Path, wanted: Wanted) -> SourceFile:
             f"{', '.join(metrics)}"
         )
     chosen = wanted.score or _usual(metrics)
+    about = task or display_path(path)
     notes = []
     if len(metrics) > 1:
         others = ", ".join(name for name in metrics if name != chosen)
         notes.append(
-            f"{task}: the score {chosen} is taken as the source's verdict, not {others}: --score "
+            f"{about}: the score {chosen} is taken as the source's verdict, not {others}: --score "
             "names another"
         )
     if end is None:
-        notes.append(f"{task}: the generated ids show no end token: token counts may include it")
+        notes.append(f"{about}: the generated ids show no end token: token counts may include it")
     else:
-        notes.append(f"{task}: token counts leave out the id {end}, which ends and fills the texts")
+        notes.append(
+            f"{about}: token counts leave out the id {end}, which ends and fills the texts"
+        )
     return SourceFile(
         path=path,
         format="lighteval",
@@ -98,7 +101,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 for cells in batch.to_pylist():
                     yield f"{name}: row {number}", cells
                     number += 1
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(f"{name}: not a valid Parquet file: {error}") from error
     if number == 0:
         raise InputError(f"{name}: there are no rows in it")

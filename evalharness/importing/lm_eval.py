@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evalharness.benchmarks.files import Row
 from evalharness.benchmarks.golds import GOLD_RULES
-from evalharness.benchmarks.sources import Row
 from evalharness.errors import InputError
 from evalharness.importing.cells import (
     json_lines,
@@ -46,12 +46,7 @@ def read_lm_eval(path: Path, wanted: Wanted) -> SourceFile:
     results = _results(path, named["time"] if named else None)
     model = _model(results)
     task, config = _task(task, results)
-    lines: dict[str, list[tuple[str, dict[str, Any]]]] = {}
-    for place, line in json_lines(path):
-        if not line.keys() >= KEYS:
-            missing = ", ".join(sorted(KEYS - line.keys()))
-            raise InputError(f"{place}: not a sample of lm-eval: it has no {missing}")
-        lines.setdefault(str(line["doc_id"]), []).append((place, line))
+    lines = _lines(path)
     own_name = _benchmark(results, config)
     benchmark = own_name or task
     chosen = _Choice(lines, wanted.score)
@@ -76,6 +71,29 @@ def read_lm_eval(path: Path, wanted: Wanted) -> SourceFile:
     )
 
 
+def _lines(path: Path) -> dict[str, list[tuple[str, dict[str, Any]]]]:
+    """Document id -> its lines with their places, one a filter."""
+    lines: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    places: dict[tuple[str, str], str] = {}
+    for place, line in json_lines(path):
+        if not line.keys() >= KEYS:
+            missing = ", ".join(sorted(KEYS - line.keys()))
+            raise InputError(f"{place}: not a sample of lm-eval: it has no {missing}")
+        document = str(line["doc_id"])
+        first = places.setdefault((document, _filter(line)), place)
+        if first != place:
+            raise InputError(
+                f"{place}: doc_id {document} stands at {first} already, with the same filter: two "
+                "runs in one file have to be two files"
+            )
+        lines.setdefault(document, []).append((place, line))
+    return lines
+
+
+def _filter(line: Mapping[str, Any]) -> str:
+    return str(line.get("filter", "none"))
+
+
 class _Choice:
     """Which filter's line and which metric hold the source's verdict."""
 
@@ -83,7 +101,7 @@ class _Choice:
         self, lines: Mapping[str, Sequence[tuple[str, Mapping[str, Any]]]], score: str | None
     ) -> None:
         every = [each for same in lines.values() for each in same]
-        self.filters = list(dict.fromkeys(str(line.get("filter", "none")) for _, line in every))
+        self.filters = list(dict.fromkeys(_filter(line) for _, line in every))
         self.metrics = list(dict.fromkeys(name for _, line in every for name in _metrics(line)))
         metric, _, chosen = (score or "").partition(":")
         place = every[0][0] if every else ""
@@ -106,7 +124,7 @@ class _Choice:
 
     def line(self, same: Sequence[tuple[str, dict[str, Any]]]) -> tuple[str, dict[str, Any]]:
         """Of the lines of one problem that of the filter; the first where it has none."""
-        return next((each for each in same if str(each[1].get("filter")) == self.filter), same[0])
+        return next((each for each in same if _filter(each[1]) == self.filter), same[0])
 
     def notes(self, task: str) -> tuple[str, ...]:
         """What was chosen, where there was a choice."""

@@ -4,30 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
-from evalharness.benchmarks.sources import Row, read_file
+from evalharness.benchmarks.files import Row, read_file
 from evalharness.definitions import display_path, suggestion
 from evalharness.errors import InputError
-from evalharness.importing.columns import COLUMNS, REQUIRED, SourceFile, Wanted
+from evalharness.importing.columns import (
+    COLUMNS,
+    REQUIRED,
+    SourceFile,
+    Wanted,
+    value_of_text,
+)
 
 
 def read_plain(path: Path, wanted: Wanted) -> SourceFile:
     """All rows of a file, its columns renamed.
 
     Raises:
-        InputError: the file can't be read, or a column that an import needs isn't there.
+        InputError: the file can't be read, a column that an import needs isn't there, or a score is
+            named, of which these files have none.
     """
+    if wanted.score is not None:
+        raise InputError(
+            f"{display_path(path)}: --score {wanted.score}: rows with named columns have one "
+            "verdict, their label: --map label=... takes it from another column"
+        )
     rows = read_file(path)
     check_columns(path, {column for row in rows for column in row.cells}, wanted)
     names = {ours: wanted.columns.get(ours, ours) for ours in COLUMNS}
+    read = value_of_text if path.suffix.lower() == ".csv" else _value
     return SourceFile(
         path=path,
         format="plain",
         rows=[
-            Row(row.place, {ours: row.cells.get(theirs) for ours, theirs in names.items()})
+            Row(row.place, {ours: read(ours, row.cells.get(name)) for ours, name in names.items()})
             for row in rows
         ],
     )
+
+
+def _value(_: str, value: Any) -> Any:
+    return value
 
 
 def missing_columns(existing: Collection[str], wanted: Wanted) -> list[str]:

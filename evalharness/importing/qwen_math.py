@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from evalharness.benchmarks.sources import Row
+from evalharness.benchmarks.files import Row
+from evalharness.definitions import display_path
 from evalharness.errors import InputError
 from evalharness.importing.cells import json_lines, need_list, need_text, right_or_wrong
 from evalharness.importing.columns import SourceFile, Wanted
@@ -28,7 +29,9 @@ def read_qwen_math(path: Path, wanted: Wanted) -> SourceFile:
         InputError: a row isn't of this form, with file and line.
     """
     if wanted.score not in (None, "score"):
-        raise InputError(f'{path}: --score {wanted.score}: these files have one, "score"')
+        raise InputError(
+            f'{display_path(path)}: --score {wanted.score}: these files have one, "score"'
+        )
     named = _FILE.fullmatch(path.name)
     benchmark = path.resolve().parent.name
     model = _model(path)

@@ -6,18 +6,28 @@ import dataclasses
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evalharness.benchmarks import Benchmark
-from evalharness.benchmarks.sources import sha256_of
+from evalharness.benchmarks.files import sha256_of
 from evalharness.checking import DEFAULT_ANSWER_FORMAT
 from evalharness.importing.collecting import Collected
-from evalharness.importing.columns import SourceFile
+from evalharness.importing.columns import SourceFile, Wanted
 from evalharness.records import GoldChoice
 from evalharness.session import describe_session
-from evalharness.store import run_id
+from evalharness.store import FORMAT, run_id
 from evalharness.templates import load_template, template_names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportCommand:
+    """What the user asked for."""
+
+    command: str
+    wanted: Wanted
+    tokenizer: str | None
 
 
 def run_record(
@@ -25,11 +35,18 @@ def run_record(
     collected: Collected,
     known: Mapping[str, Benchmark],
     golds: GoldChoice,
-    command: str,
+    made_by: ImportCommand,
 ) -> dict[str, Any]:
     """What run.json says of an import."""
     keys = collected.responses.keys()
-    identity = {"imported": _hashes([each.path for each in files])}
+    # The same file under another name of its model is another run.
+    options = {
+        "map": dict(made_by.wanted.columns),
+        "set": dict(made_by.wanted.constants),
+        "tokenizer": made_by.tokenizer,
+    }
+    identity: dict[str, Any] = {"imported": _hashes([each.path for each in files])}
+    identity |= {name: value for name, value in options.items() if value}
     templates: dict[str, Any] = {}
     for name in dict.fromkeys(key.template for key in keys):
         if name in template_names():
@@ -49,16 +66,20 @@ def run_record(
             },
         )
         entry["num_problems"] += 1
+    strangers = _num_strangers(collected, known)
     for name in collected.num_matched:
         benchmarks[name] |= {
             "title": known[name].title,
-            "fingerprint": known[name].fingerprint,
-            "num_published": known[name].num_published,
             "source": known[name].source,
             "policy": known[name].policies.general.to_table(),
         }
+        if name not in strangers:
+            benchmarks[name] |= {
+                "fingerprint": known[name].fingerprint,
+                "num_published": known[name].num_published,
+            }
     return {
-        "format": 1,
+        "format": FORMAT,
         "run_id": run_id(identity),
         "status": "complete",
         "identity": identity,
@@ -70,7 +91,7 @@ def run_record(
             {"file": each.path.name, "format": each.format, **_storable(each.about)}
             for each in files
         ],
-        "sessions": [describe_session(command)],
+        "sessions": [describe_session(made_by.command)],
     }
 
 
@@ -87,12 +108,24 @@ def _storable(about: Mapping[str, Any]) -> dict[str, Any]:
     return dict(json.loads(json.dumps(about, default=str)))
 
 
-def import_notes(collected: Collected) -> tuple[str, ...]:
+def _num_strangers(collected: Collected, known: Mapping[str, Benchmark]) -> dict[str, int]:
+    """Known benchmark -> its responses to problems that it doesn't have; none of those without."""
+    counts = Counter(response.benchmark for response in collected.responses.values())
+    counts.subtract(collected.num_matched)
+    return {name: counts[name] for name in sorted(known) if counts[name] > 0}
+
+
+def import_notes(collected: Collected, known: Mapping[str, Benchmark]) -> tuple[str, ...]:
     """How many rows were matched to what, and what a reader must know."""
     total = len(collected.responses)
     matched = sum(collected.num_matched.values())
     notes = [f"{total} responses; {matched} of them to problems of known benchmarks"]
     notes += dict.fromkeys(collected.notes)
+    for name, number in _num_strangers(collected, known).items():
+        notes.append(
+            f"{name}: {number} rows match none of its problems and count by golds of their own, "
+            f"as problems of {name}: if they are none, --set benchmark= gives them another name"
+        )
     for name, number in sorted(collected.num_other_gold.items()):
         notes.append(
             f"{name}: {number} of {collected.num_matched[name]} rows bring a gold that is spelled "

@@ -12,11 +12,12 @@ from evalharness.report.gather import choose_verdicts
 from evalharness.report.terminal import visible
 from evalharness.store import (
     LABELS,
+    StoredResponses,
     read_problems,
     read_prompts,
-    read_responses,
     read_spec,
     read_verdicts,
+    response_batches,
     verdict_names,
 )
 
@@ -32,8 +33,9 @@ def problem_list(folder: Path, verdicts: str | None) -> list[dict[str, Any]]:
             verdict.status == "correct"
         )
     lengths: dict[str, list[int | None]] = {}
-    for response in read_responses(folder):
-        lengths.setdefault(response.problem_id, []).append(response.num_tokens)
+    for batch in response_batches(folder, ["problem_id", "num_tokens"]):
+        for problem_id, length in zip(batch["problem_id"], batch["num_tokens"], strict=True):
+            lengths.setdefault(problem_id, []).append(None if length != length else length)
     rows = []
     for problem in read_problems(folder).values():
         given = lengths.get(problem.problem_id, [])
@@ -87,7 +89,7 @@ def problem_record(
             "verdict": dataclasses.asdict(found[response.key]) if response.key in found else None,
             "source_status": theirs.get(response.key),
         }
-        for response in read_responses(folder)
+        for response in StoredResponses(folder)
         if response.problem_id == problem_id
         and model in (None, response.model)
         and template in (None, response.template)

@@ -7,6 +7,7 @@ else can be made again.
 
 from evalharness.store.files import (
     DAMAGED,
+    FORMAT,
     JSONL,
     LABELS,
     METRICS,
@@ -35,6 +36,7 @@ from evalharness.store.writing import RecoveredResponses, RunWriter
 
 __all__ = [
     "DAMAGED",
+    "FORMAT",
     "JSONL",
     "LABELS",
     "METRICS",

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from evalharness.errors import StoreError
 
+FORMAT = 1
+"""Of a run folder, as run.json says it."""
 SPEC = "run.json"
 JSONL = "responses.jsonl"
 PARQUET = "responses.parquet"

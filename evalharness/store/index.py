@@ -12,7 +12,7 @@ from evalharness.errors import StoreError
 from evalharness.records import Response, ResponseKey
 from evalharness.store.files import JSONL, PARQUET, size_of
 from evalharness.store.rows import COVERED, ORDER, by_problem, parse_line
-from evalharness.store.tables import table_rows
+from evalharness.store.tables import table_metadata, table_rows
 
 Place = tuple[str, str, str, str, int]
 """Benchmark, problem, model, template, sample: what responses.parquet is sorted by."""
@@ -148,13 +148,15 @@ def _place(row: dict[str, Any]) -> Place:
 
 
 def is_compact(folder: Path) -> bool:
-    """Whether the Parquet file holds all that the JSONL holds."""
-    import pyarrow.parquet as pq
+    """Whether the Parquet file holds all that the JSONL holds.
 
+    Raises:
+        StoreError: the Parquet file is damaged.
+    """
     table, lines = folder / PARQUET, folder / JSONL
     if not table.exists():
         return False
-    covered = int((pq.read_schema(table).metadata or {}).get(COVERED, b"-1"))
+    covered = int(table_metadata(table).get(COVERED, b"-1"))
     return not lines.exists() or covered == size_of(lines)
 
 

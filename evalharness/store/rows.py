@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
-from evalharness.records import Judgement, Response, ResponseKey, Verdict
+from evalharness.records import FinishReason, Judgement, Response, ResponseKey, Verdict
 
 COVERED = b"evalharness.covered_bytes"
 """In the metadata of responses.parquet: the size of the JSONL that it was made from."""
 VERSIONS = b"evalharness.versions"
 """In the metadata of a verdict table: the versions of the libraries that took part."""
+WRITTEN = b"evalharness.written_nanoseconds"
+"""In the metadata of a verdict table: when it was written, since 1970."""
 ORDER = ("benchmark", "problem_id", "model", "template", "sample_index")
 """In which responses.parquet is sorted."""
 RESPONSE_FIELDS = tuple(field.name for field in dataclasses.fields(Response))
+_NEEDED_TEXTS = ("model", "template", "benchmark", "problem_id", "response")
+_WHOLE = ("seed", "prompt_tokens", "num_tokens", "token_limit")
+_KINDS: dict[str, type | UnionType] = {
+    **dict.fromkeys(RESPONSE_FIELDS, str | None),
+    **dict.fromkeys(_NEEDED_TEXTS, str),
+    **dict.fromkeys(_WHOLE, int | None),
+    "sample_index": int,
+}
+"""What a line may hold for each field."""
+_FINISH_REASONS = (None, *get_args(FinishReason))
 _JUDGED = tuple(field.name for field in dataclasses.fields(Judgement))
 VERDICT_FIELDS = (
     *(field.name for field in dataclasses.fields(Verdict) if field.name not in _JUDGED),
@@ -28,10 +41,8 @@ def parse_line(line: bytes) -> Response | None:
         response = Response(**json.loads(line))
     except (ValueError, TypeError, RecursionError):
         return None
-    names = (response.model, response.template, response.benchmark, response.problem_id)
-    texts = (*names, response.response)
-    is_whole = all(isinstance(text, str) for text in texts)
-    return response if is_whole and isinstance(response.sample_index, int) else None
+    is_whole = all(isinstance(getattr(response, field), kinds) for field, kinds in _KINDS.items())
+    return response if is_whole and response.finish_reason in _FINISH_REASONS else None
 
 
 def clean(text: str | None) -> str | None:
@@ -67,7 +78,7 @@ def response_schema() -> Any:
     """Of responses.parquet."""
     import pyarrow as pa
 
-    whole = {"sample_index", "seed", "prompt_tokens", "num_tokens", "token_limit"}
+    whole = {"sample_index", *_WHOLE}
     return pa.schema(
         [(name, pa.int64() if name in whole else pa.string()) for name in RESPONSE_FIELDS]
     )

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from evalharness.store.files import disk_in_words, rename_for_good, sync, temporary_beside
+from evalharness.errors import StoreError
+from evalharness.store.files import (
+    JSONL,
+    PARQUET,
+    disk_in_words,
+    rename_for_good,
+    sync,
+    temporary_beside,
+)
 
 BATCH_ROWS = 4096
 
@@ -34,10 +43,49 @@ def write_table(
 
 
 def table_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    """The rows of a table, in its order."""
+    """The rows of a table, in its order.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
     import pyarrow.parquet as pq
 
     # With a buffer a large row group is read bit by bit, and not whole.
-    with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+    with (
+        damage_in_words(path),
+        pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file,
+    ):
         for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=columns):
             yield from batch.to_pylist()
+
+
+def table_metadata(path: Path) -> dict[bytes, bytes]:
+    """What is said about a table in its file, without reading the rows.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    import pyarrow.parquet as pq
+
+    with damage_in_words(path):
+        return dict(pq.read_schema(path).metadata or {})
+
+
+@contextmanager
+def damage_in_words(path: Path) -> Iterator[None]:
+    """Turns a table that can't be read into words: another program cut or changed it."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise StoreError(f"{path}: can't be read: {reason}; {_remedy(path)}") from error
+
+
+def _remedy(path: Path) -> str:
+    if path.name != PARQUET:
+        return "delete it, and `evalharness score` makes it again"
+    if path.with_name(JSONL).exists():
+        return f"delete it: {JSONL} has all that it had"
+    return f"take it again from where this folder came from: there is no {JSONL} to make it of"

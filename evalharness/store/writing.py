@@ -30,10 +30,11 @@ from evalharness.store.files import (
 )
 from evalharness.store.index import LineIndex, StoredResponses
 from evalharness.store.lock import FolderLock
-from evalharness.store.reading import read_prompts
+from evalharness.store.reading import after_all_verdicts, read_prompts
 from evalharness.store.rows import (
     COVERED,
     VERSIONS,
+    WRITTEN,
     as_row,
     as_verdict_row,
     by_key,
@@ -195,7 +196,9 @@ class RunWriter:
         path = self.folder / VERDICTS / f"{name}.parquet"
         if not is_sorted:
             verdicts = sorted(verdicts, key=by_key)
-        about = {} if versions is None else {VERSIONS: json.dumps(dict(versions)).encode()}
+        about = {WRITTEN: str(after_all_verdicts(self.folder)).encode()}
+        if versions is not None:
+            about[VERSIONS] = json.dumps(dict(versions)).encode()
         with disk_in_words(path):
             path.parent.mkdir(exist_ok=True)
         write_table(path, map(as_verdict_row, verdicts), verdict_schema(), about)

@@ -56,7 +56,6 @@ where = {{ url = "2024" }}
     ("text", "message"),
     [
         ("titel = 1\n" + TOP + FILE, 'toy.toml:1: unknown key "titel"; did you mean "title"?'),
-        (FILE, 'toy.toml: the key "title" is missing'),
         (TOP, "no [[sources]] table"),
         (TOP + 'gold_rule = "intger"\n' + FILE, 'toy.toml:3: unknown gold rule "intger"'),
         (TOP + 'fingerprint = "abc"\n' + FILE, 'toy.toml:3: "fingerprint" must be hex'),
@@ -102,6 +101,20 @@ def test_wrong_definition_is_named_with_file_and_line(tmp_path, text, message):
 def test_row_hashes_must_be_as_many_as_the_problems(tmp_path):
     (tmp_path / "toy.rows").write_text("00000000 00000000\n" * 2)
     with pytest.raises(InputError, match=r"toy\.rows: 2 lines for 3 problems"):
+        read(tmp_path, TOP + FILE)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"00000000 00000000\n0000000g 00000000\n00000000 00000000\n", "toy.rows:2: must be"),
+        (b"00000000\n" * 3, "toy.rows:1: must be the hashes"),
+        ("é 0000000\n".encode() * 3, "toy.rows: can't be read"),
+    ],
+)
+def test_damaged_row_hashes_are_named_with_their_line(tmp_path, content, message):
+    (tmp_path / "toy.rows").write_bytes(content)
+    with pytest.raises(InputError, match=message):
         read(tmp_path, TOP + FILE)
 
 

@@ -17,8 +17,10 @@ from evalharness.benchmarks import (
 )
 from evalharness.benchmarks.definition import known_name, read_definition
 from evalharness.benchmarks.golds import CanonicalRow, fingerprint
+from evalharness.benchmarks.sources import SourceUnavailableError
+from evalharness.cli import main
 from evalharness.errors import DataError, InputError
-from tests.benchmarks.test_sources import NOBODY, serving
+from tests.benchmarks.test_downloads import NOBODY, serving
 
 DATA = os.environ.get("EVALHARNESS_DATA")
 real_data = pytest.mark.skipif(not DATA, reason="EVALHARNESS_DATA names no folder of real data")
@@ -217,6 +219,18 @@ def test_fetch_brings_a_benchmark_into_the_cache(monkeypatch, tmp_path):
     assert load_benchmark("aime24", base_url=NOBODY).problems == fetched.problems
 
 
+def test_fetch_goes_on_behind_a_benchmark_that_can_t_be_had(without_data, monkeypatch, capsys):
+    monkeypatch.setattr("evalharness.benchmarks.defined.download", refused)
+    assert main(["fetch", "aime24", "practice"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out.startswith("practice: 120 problems from ")
+    assert "evalharness: aime24: nobody there" in printed.err
+
+
+def refused(*_):
+    raise SourceUnavailableError("nobody there")
+
+
 @real_data
 def test_hub_copy_of_674_olympiad_rows_is_refused_and_the_missing_row_is_named(
     monkeypatch, tmp_path
@@ -354,6 +368,51 @@ def test_without_row_hashes_a_different_copy_shows_both_fingerprints(without_dat
     found = fingerprint([CanonicalRow(text, (gold,)) for text, gold in TOY[:3]])
     with pytest.raises(DataError, match=f"3 rows for 4, fingerprint {found} for {expected}"):
         load_benchmark(str(path))
+
+
+def test_another_number_of_rows_is_all_that_is_said_without_a_fingerprint(without_data, tmp_path):
+    (tmp_path / "rows.jsonl").write_text(jsonl(TOY))
+    (tmp_path / "mine.toml").write_text('num_problems = 3\n[[sources]]\nfile = "rows.jsonl"\n')
+    with pytest.raises(DataError, match=r"describes: 4 rows for 3$"):
+        load_benchmark("mine.toml")
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ('[[errata]]\nrow = 4\ngolds = ["1"]\nreason = "r"\nsource = "s"\n', "errata: row 4"),
+        ('[[policy_rows]]\nrows = [2, 9]\nreason = "r"\nunits = "ignore"\n', "policy_rows: row 9"),
+    ],
+)
+def test_what_is_said_of_a_row_that_isnt_there_is_refused(without_data, tmp_path, table, message):
+    (tmp_path / "rows.jsonl").write_text(jsonl(TOY))
+    (tmp_path / "mine.toml").write_text(f'[[sources]]\nfile = "rows.jsonl"\n{table}')
+    with pytest.raises(InputError, match=f"mine.toml: {message}: the rows go from 0 to 3"):
+        load_benchmark("mine.toml")
+
+
+def test_a_definition_without_a_title_has_the_name_of_its_file(without_data, tmp_path):
+    (tmp_path / "rows.jsonl").write_text(jsonl(TOY))
+    (tmp_path / "mine.toml").write_text('[[sources]]\nfile = "rows.jsonl"\n')
+    assert load_benchmark("mine.toml").title == "mine"
+
+
+def test_a_missing_file_leaves_the_turn_to_the_next_source(without_data, tmp_path):
+    (tmp_path / "rows.jsonl").write_text(jsonl(TOY))
+    first = '[[sources]]\nfile = "gone.jsonl"\n'
+    (tmp_path / "mine.toml").write_text(f'{first}[[sources]]\nfile = "rows.jsonl"\n')
+    assert len(load_benchmark("mine.toml").problems) == 4
+    (tmp_path / "mine.toml").write_text(first)
+    with pytest.raises(DataError, match=r"mine: gone\.jsonl: no such file"):
+        load_benchmark("mine.toml")
+
+
+def test_a_benchmark_of_ones_own_isnt_listed_as_verified(without_data, tmp_path, capsys):
+    (tmp_path / "rows.jsonl").write_text(jsonl(TOY))
+    assert main(["benchmarks", "rows.jsonl", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verified"] is False
+    assert main(["benchmarks", "practice", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verified"] is True
 
 
 def test_short_row_hashes_never_stand_in_for_the_fingerprint(without_data, tmp_path):

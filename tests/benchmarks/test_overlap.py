@@ -83,3 +83,22 @@ def test_a_check_of_clean_data_exits_with_zero(capsys: pytest.CaptureFixture[str
 def test_training_data_without_check_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["benchmarks", "aime24", "--training", "x.jsonl"]) == 2
     assert "benchmarks check" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("三加五等于几?", "中国的首都有几个字?"),
+        ("Сколько ног у кошки?", "Как зовут собаку?"),
+    ],
+)
+def test_different_problems_in_another_script_are_no_near_duplicates(one: str, other: str) -> None:
+    # Their letters once counted for nothing, so that only the question mark was compared.
+    assert find_near([_problem(one, "b/0")], [_problem(other, "c/0")]) == []
+
+
+def test_a_near_duplicate_is_found_in_a_script_without_spaces() -> None:
+    # 23 characters make 21 triples; one more in front makes 22, of which 21 are shared.
+    text = "一列火车中午离开小镇在四小时内行驶了很多英里?"
+    (found,) = find_near([_problem(text, "b/0")], [_problem(f"有{text}", "c/0")])
+    assert found.similarity == pytest.approx(21 / 22)

@@ -9,7 +9,7 @@ import pytest
 
 from evalharness import store
 from evalharness.cli import main
-from evalharness.errors import InputError, MissingExtraError
+from evalharness.errors import InputError, MissingExtraError, StoreError
 from evalharness.exporting import export_run
 from evalharness.exporting.places import safe_names
 from evalharness.exporting.tables import COLUMNS
@@ -241,6 +241,27 @@ def test_two_names_that_become_one_are_kept_apart() -> None:
     assert all("/" not in name and not name.startswith(".") for name in names.values())
 
 
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_not_even_force_writes_over_the_run_s_own_files(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    before = (run / "responses.jsonl").read_bytes()
+    monkeypatch.chdir(run)
+    for name in ("responses.jsonl", "responses.parquet", "run.json"):
+        with pytest.raises(InputError, match=f"{name} is a file of the run itself"):
+            export_run(run, form, Path(name), force=True)
+    assert (run / "responses.jsonl").read_bytes() == before
+
+
+def test_a_long_name_in_any_script_is_a_file_name(tmp_path: Path) -> None:
+    # Three bytes a letter: 120 letters are 360 bytes, and a file system takes 255.
+    names = safe_names(["\u6a21" * 120, "\u6a21" * 121])
+    assert [len(each.encode()) for each in names.values()] == [120, 129]  # 8 digits and a hyphen
+    assert len(set(names.values())) == 2
+    run = made(tmp_path / "runs" / "x", row(0, 0, "11", model="\u6a21" * 120))
+    assert len(export_run(run, "lm-eval", tmp_path / "out").paths) == 2
+
+
 def test_a_run_without_verdicts_is_refused_with_the_command(tmp_path: Path) -> None:
     run = made(tmp_path / "runs" / "x", row(0, 0, "11"))
     for path in (run / "verdicts").iterdir():
@@ -279,6 +300,22 @@ def test_hub_entries_are_read_by_the_hub_s_own_parser(tmp_path: Path) -> None:
     assert entry.date == spec["sessions"][0]["started"]
 
 
+def test_a_score_on_a_training_split_is_not_that_of_the_data_set(tmp_path: Path) -> None:
+    # gsm8k and gsm8k-train are openai/gsm8k, config main, both.
+    rows = [
+        row(0, 0, "7", benchmark=name, gold="7", problem_id=f"{name}/0", problem="made")
+        for name in ("gsm8k", "gsm8k-train")
+    ]
+    run = made(tmp_path / "runs" / "x", *rows)
+    spec = store.read_spec(run)
+    for each in spec["benchmarks"].values():
+        each["num_published"] = 1
+    (run / "run.json").write_text(json.dumps(spec))
+    result = export_run(run, "hf", tmp_path / "out")
+    assert [path.name for path in result.paths] == ["gsm8k.yaml"]
+    assert "left out: gsm8k-train is no data set of the hub, or a part of one" in result.notes
+
+
 def test_a_score_over_a_part_of_a_benchmark_is_left_out(tmp_path: Path) -> None:
     rows = [row(0, 0, "7", benchmark="amc23", gold="7", problem_id="amc23/0", problem="made")]
     run = made(tmp_path / "runs" / "x", *rows)
@@ -287,6 +324,81 @@ def test_a_score_over_a_part_of_a_benchmark_is_left_out(tmp_path: Path) -> None:
     (run / "run.json").write_text(json.dumps(spec))
     with pytest.raises(InputError, match="1 of 40 problems"):
         export_run(run, "hf", tmp_path / "out")
+
+
+def test_an_unfinished_run_says_so_and_has_no_score_for_the_hub(run: Path, tmp_path: Path) -> None:
+    spec = store.read_spec(run)
+    (run / "run.json").write_text(json.dumps(spec | {"status": "unfinished"}))
+    note = "the run is unfinished: its numbers are those of the responses it has"
+    assert note in export_run(run, "csv", tmp_path / "x.csv").notes
+    with pytest.raises(InputError, match="x is unfinished: run its command again"):
+        export_run(run, "hf", tmp_path / "out")
+    (run / "run.json").write_text(json.dumps(spec))
+    assert note not in export_run(run, "csv", tmp_path / "y.csv").notes
+
+
+def test_an_unfinished_run_is_a_cancelled_log_of_inspect(run: Path, tmp_path: Path) -> None:
+    log = pytest.importorskip("inspect_ai.log")
+    spec = store.read_spec(run)
+    (run / "run.json").write_text(json.dumps(spec | {"status": "unfinished"}))
+    (path,) = export_run(run, "inspect", tmp_path / "out").paths
+    assert log.read_eval_log(str(path)).status == "cancelled"
+
+
+def test_a_log_of_inspect_that_breaks_off_leaves_no_file(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = pytest.importorskip("inspect_ai.log")
+
+    def broken(_: object, location: str, **__: object) -> None:
+        Path(location).write_text("half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(log, "write_eval_log", broken)
+    with pytest.raises(KeyboardInterrupt):
+        export_run(run, "inspect", tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_problem_that_the_run_lost_is_named(run: Path, tmp_path: Path) -> None:
+    first, _ = (run / "problems.jsonl").read_text().splitlines()
+    (run / "problems.jsonl").write_text(first + "\n")
+    for form in ("csv", "lm-eval"):
+        with pytest.raises(StoreError, match=r"problems\.jsonl: practice/1 is missing"):
+            export_run(run, form, tmp_path / form)
+
+
+def test_a_score_over_the_judged_part_of_a_benchmark_is_left_out(tmp_path: Path) -> None:
+    # Both problems are answered by two models; the source judged one answer of the first only.
+    rows = [
+        row(at, 0, "7", benchmark="amc23", gold="7", problem_id=f"amc23/{at}", model=model)
+        | {"problem": f"made {at}", "label": True if (model, at) == ("a", 0) else None}
+        for model in ("a", "b")
+        for at in (0, 1)
+    ]
+    run = made(tmp_path / "runs" / "x", *rows)
+    spec = store.read_spec(run)
+    spec["benchmarks"]["amc23"]["num_published"] = 2
+    (run / "run.json").write_text(json.dumps(spec))
+    with pytest.raises(InputError) as caught:
+        export_run(run, "hf", tmp_path / "out", verdicts="label@source")
+    assert "a on amc23: label@source judges 1 of 2 problems" in str(caught.value)
+    assert "b on amc23: label@source judges 0 of 2 problems" in str(caught.value)
+
+
+def test_the_order_of_files_and_lines_is_that_of_the_run_and_its_problems(tmp_path: Path) -> None:
+    # The store has made/10 before made/9, and the benchmark "a" before "made".
+    rows = [
+        row(0, 0, "1", gold="1", benchmark=name, problem_id=f"{name}/{at}", problem=f"p{at}")
+        for name, at in (("made", 9), ("made", 10), ("a", 0))
+    ]
+    run = made(tmp_path / "runs" / "x", *rows)
+    result = export_run(run, "lm-eval", tmp_path / "out")
+    (samples,) = [path for path in result.paths if "samples_made" in path.name]
+    lines = [json.loads(line) for line in samples.read_text().splitlines()]
+    assert [(line["doc_id"], line["doc"]["problem"]) for line in lines] == [(0, "p9"), (1, "p10")]
+    (results,) = [path for path in result.paths if path.name.startswith("results")]
+    assert list(json.loads(results.read_text())["results"]) == ["made", "a"]
 
 
 def test_inspect_s_reader_and_ours_find_the_same_in_an_exported_log(

@@ -117,6 +117,13 @@ def test_a_wrong_line_is_refused_with_its_place(
     assert not (tmp_path / "run" / "responses.jsonl").exists()
 
 
+def test_two_runs_in_one_file_are_refused_and_no_response_is_dropped(tmp_path: Path) -> None:
+    other = lm_eval_line(resps=[["\\boxed{9}"]])
+    path = lm_eval_files(tmp_path / "out", lm_eval_line(), other)
+    with pytest.raises(InputError, match=r"jsonl:2: doc_id 0 stands at .*jsonl:1 already"):
+        imported(tmp_path / "run", path)
+
+
 def test_a_number_of_thousands_of_digits_is_refused_with_its_line(tmp_path: Path) -> None:
     path = lm_eval_files(tmp_path / "out", lm_eval_line())
     path.write_text(path.read_text() + '{"doc_id": ' + "7" * 5000 + "}\n")

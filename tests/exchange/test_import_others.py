@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from evalharness import store
@@ -19,6 +20,7 @@ from tests.exchange.made import (
     labels,
     lighteval_file,
     lighteval_row,
+    lm_eval_files,
     lm_eval_line,
     statuses,
 )
@@ -68,8 +70,37 @@ def test_a_log_that_was_broken_off_says_how_to_end_it(tmp_path: Path) -> None:
     path = tmp_path / "a.eval"
     with zipfile.ZipFile(path, "w") as made:
         made.writestr("samples/0_epoch_1.json", json.dumps(inspect_sample()))
-    with pytest.raises(InputError, match=r"no header\.json: .* `inspect log recover`"):
-        imported(tmp_path / "run", path, source_format="inspect")
+    for named in ("inspect", None):
+        with pytest.raises(InputError, match=r"no header\.json: .* `inspect log recover`"):
+            imported(tmp_path / "run", path, source_format=named)
+
+
+def test_an_archive_of_a_version_to_come_is_refused_with_its_name(tmp_path: Path) -> None:
+    path = inspect_log(tmp_path / "a.eval", inspect_sample())
+    content = bytearray(path.read_bytes())
+    # The list of members: its mark, the version that wrote one, the version that one needs.
+    content[content.index(b"PK\x01\x02") + 6] = 214
+    path.write_bytes(content)
+    for named in (None, "inspect"):
+        with pytest.raises(InputError, match=r"a\.eval: .*zip file version 21\.4"):
+            imported(tmp_path / "run", path, source_format=named)
+
+
+def test_a_plan_of_inspect_that_is_no_table_says_nothing(tmp_path: Path) -> None:
+    path = inspect_log(tmp_path / "a.eval", inspect_sample(), header=HEADER | {"plan": "x"})
+    imported(tmp_path / "run", path)
+    assert store.read_spec(tmp_path / "run")["sources"][0]["generation"]
+
+
+def test_lighteval_s_text_that_is_no_text_is_refused_with_the_file(tmp_path: Path) -> None:
+    path = lighteval_file(tmp_path, lighteval_row(full=b"\xf8"))
+    table = pq.read_table(path)
+    assert table.schema.field("full").type == pa.binary()
+    broken = pa.Array.from_buffers(pa.string(), 1, table["full"].chunk(0).buffers())
+    table = table.set_column(table.schema.get_field_index("full"), "full", broken)
+    pq.write_table(table, path)
+    with pytest.raises(InputError, match="not a valid Parquet file"):
+        imported(tmp_path / "run", path)
 
 
 def test_a_member_packed_by_zstd_is_read(tmp_path: Path) -> None:
@@ -203,6 +234,14 @@ def test_a_named_format_is_not_looked_for(tmp_path: Path) -> None:
     path.write_text(json.dumps(lm_eval_line()) + "\n")
     with pytest.raises(InputError, match=r'"code" must be a list, not None'):
         imported(tmp_path / "run", path, source_format="qwen-math")
+
+
+def test_a_named_format_leaves_out_what_a_folder_holds_of_others(tmp_path: Path) -> None:
+    folder = lm_eval_files(tmp_path / "in", lm_eval_line()).parent  # and the results beside it
+    inspect_log(folder / "a.eval", inspect_sample())
+    notes = imported(tmp_path / "run", folder, source_format="lm-eval")
+    assert notes[0].startswith("1 responses;")
+    assert any(note.startswith("left out, of another form than lm-eval: ") for note in notes)
 
 
 def test_a_run_is_not_imported_again(tmp_path: Path) -> None:

@@ -95,6 +95,17 @@ def test_a_tracker_that_is_not_installed_is_named(
     assert f"isn't installed: pip install {name}, or leave" in capsys.readouterr().err
 
 
+def test_tensorboard_without_torch_asks_for_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_torch(_: Path) -> None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr("evalharness.trackers._TensorBoard", without_torch)
+    with pytest.raises(InputError, match="the package torch isn't installed: pip install torch"):
+        open_tracker("tensorboard", folder=tmp_path, config={})
+
+
 def test_an_unknown_tracker_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(InputError, match='"mlflow": choose from wandb, trackio, tensorboard'):
         open_tracker("mlflow", folder=tmp_path, config={})
