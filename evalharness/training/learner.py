@@ -146,9 +146,8 @@ class Learner:
         algorithm, group_size = self.config.algorithm, self.config.group_size
         rewards_B = torch.tensor([rollout.reward for rollout in rollouts])
         mask_BT = _mask(rows)
-        needs_old = self.config.updates_per_step > 1 or (
-            algorithm.kl_in_reward and algorithm.uses_reference
-        )
+        takes_kl = algorithm.kl_in_reward and algorithm.kl_coefficient != 0
+        needs_old = self.config.updates_per_step > 1 or takes_kl
         old_BT = self._all_logprobs(self.policy.module, rows) if needs_old else None
         reference_BT = (
             self._all_logprobs(self.reference, rows) if self.reference is not None else None
@@ -158,7 +157,7 @@ class Learner:
             token_rewards_BT, metrics.prm_loss = self.prm.rewards(
                 rows, rewards_B, reference_BT, mask_BT, step
             )
-        if algorithm.kl_in_reward and old_BT is not None and reference_BT is not None:
+        if takes_kl and old_BT is not None and reference_BT is not None:
             kl_BT = algorithms.kl_estimate(old_BT, reference_BT, algorithm.kl_estimator)
             penalty_BT = (algorithm.kl_coefficient * kl_BT).masked_fill(~mask_BT, 0.0)
         else:

@@ -6,9 +6,9 @@ import pytest
 
 from evalharness.errors import TrainingError
 from evalharness.records import Problem
-from evalharness.training.algorithms import PRESETS, Algorithm, algorithm
+from evalharness.training.algorithms import PRESETS, Algorithm, PrimeSettings, algorithm
 from evalharness.training.config import RLConfig
-from evalharness.training.forward import TokenRow
+from evalharness.training.forward import TokenRow, make_token_batch, score_tokens
 from evalharness.training.learner import Learner
 from evalharness.training.rollout import Rollout
 from evalharness.training.tokenizer import byte_tokenizer
@@ -110,8 +110,6 @@ def test_filtering_rows_without_an_advantage_keeps_the_step(name: str) -> None:
 
 
 def test_a_step_makes_the_rewarded_completion_likelier_and_the_other_less_likely() -> None:
-    from evalharness.training.forward import make_token_batch, score_tokens
-
     for name in ("grpo", "dr_grpo", "rloo", "prime"):
         before, after = _learner(algorithm(name)), _after_step(algorithm(name), ROLLOUTS)
         batch = make_token_batch([rollout.row for rollout in ROLLOUTS[:2]])
@@ -196,6 +194,33 @@ def test_process_reward_model_learns_the_outcome() -> None:
     assert losses[0] == pytest.approx(0.6931, abs=1e-4)
     assert losses[-1] is not None
     assert losses[-1] < 0.6
+
+
+def test_process_rewards_begin_at_zero_at_any_temperature() -> None:
+    settings = PrimeSettings(updates_before_rewards=False)
+    learner = _learner(algorithm("prime", process_reward=settings), temperature=0.5)
+    rows = [rollout.row for rollout in ROLLOUTS]
+    assert learner.prm is not None
+    batch = make_token_batch(rows)
+    # Log-probabilities at temperature 0.5 are other numbers than at 1: an untrained PRM compared
+    # across the two would reward every token for nothing.
+    reference_BT = score_tokens(learner.reference, batch, temperature=0.5).logprobs_BT.detach()
+    assert (score_tokens(learner.reference, batch).logprobs_BT - reference_BT).abs().max() > 0.01
+    outcomes_B = torch.tensor([rollout.reward for rollout in ROLLOUTS])
+    rewards_BT, loss = learner.prm.rewards(rows, outcomes_B, reference_BT, batch.mask_BT, 1)
+    assert rewards_BT.abs().max() < 1e-6
+    assert loss == pytest.approx(0.6931, abs=1e-4)  # ln 2: it starts without an opinion
+
+
+@pytest.mark.parametrize(("kl_coefficient", "forwards"), [(0.0, 1), (0.1, 2)])
+def test_the_policy_is_read_before_the_update_only_for_a_kl_in_the_reward(
+    kl_coefficient: float, forwards: int
+) -> None:
+    learner = _learner(algorithm("prime", kl_coefficient=kl_coefficient))
+    seen: list[int] = []
+    learner.policy.module.model.register_forward_hook(lambda *_: seen.append(1))
+    learner.learn(ROLLOUTS, 1)
+    assert len(seen) == forwards
 
 
 def test_a_gradient_that_is_no_number_is_refused_and_the_weights_stay() -> None:
