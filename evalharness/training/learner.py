@@ -209,8 +209,9 @@ class Learner:
             total += self._backward(batch, part, signals, weights_B, sums)
             if self.critic is not None:
                 sums.critic_loss += self._backward_critic(batch, part, signals, places)
-        if kept:
-            self._step_optimizers(step, metrics)
+        if not kept:
+            self._zero_gradients()
+        self._step_optimizers(step, metrics)
         metrics.loss += total
 
     def _backward(
@@ -306,6 +307,12 @@ class Learner:
         yield self.policy
         if self.critic is not None:
             yield self.critic
+
+    def _zero_gradients(self) -> None:
+        """As rows without an advantage leave them: Adam's momentum still moves the weights."""
+        for network in self._updated():
+            for parameter in network.module.parameters():
+                parameter.grad = parameter.new_zeros(parameter.shape)
 
     def _step_optimizers(self, step: int, metrics: UpdateMetrics) -> None:
         """Clip and step; nothing moves unless all gradients are finite."""

@@ -1,5 +1,6 @@
 """One step of every algorithm on fixed rollouts: what may and what may not change the gradient."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,20 @@ def test_filtering_rows_without_an_advantage_keeps_the_step(name: str) -> None:
     _assert_same_weights(whole, learner)
     # Against the batch's mean no row is without an advantage; against its group's, two are.
     assert metrics.num_trained == (4 if name == "reinforce" else 2)
+
+
+def test_a_step_whose_rows_are_all_filtered_is_the_step_that_their_zero_gradients_take() -> None:
+    uniform = [replace(rollout, reward=0.0) for rollout in ROLLOUTS]
+    whole, filtered = _learner(algorithm("grpo")), _learner(algorithm("grpo"), filter_threshold=0.0)
+    for learner in (whole, filtered):
+        learner.learn(ROLLOUTS, 1)
+        before = _weights(learner)
+        metrics = learner.learn(uniform, 2)
+        assert metrics.grad_norm == 0
+    assert metrics.num_trained == 0
+    # Adam goes on by what it remembers of the first step, filter or no filter.
+    assert not torch.equal(before[0], _weights(filtered)[0])
+    _assert_same_weights(whole, filtered)
 
 
 def test_a_step_makes_the_rewarded_completion_likelier_and_the_other_less_likely() -> None:
