@@ -30,7 +30,7 @@ from evalharness.training.batches import (
     solved_share,
     training_steps,
 )
-from evalharness.training.forward import precision
+from evalharness.training.forward import check_head, precision
 from evalharness.training.practice import PracticeProblem, practice_problems
 from evalharness.training.problems import check_contamination
 from evalharness.training.solutions import solution_problems, worked_solutions
@@ -243,6 +243,7 @@ def _open_model(config: SFTConfig) -> tuple[Any, PreTrainedTokenizerBase, str]:
         return make_toy_model(config.model, tokenizer, seed=config.seed), tokenizer, "float32"
     device = choose_device("auto")
     model = load_model(find_checkpoint(config.start), dtype="float32", device=device)
+    check_head(model, config.start)
     if tokenizer.eos_token_id is None:
         raise InputError(f"the tokenizer of {config.start} has no EOS token: set eos_token")
     if tokenizer.pad_token_id is None:

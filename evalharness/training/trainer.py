@@ -23,7 +23,7 @@ from evalharness.templates import load_template
 from evalharness.trackers import Tracker, open_tracker
 from evalharness.training.config import RLConfig
 from evalharness.training.evaluating import evaluate_checkpoint
-from evalharness.training.forward import TokenRow
+from evalharness.training.forward import TokenRow, check_head
 from evalharness.training.idle import IdleCheck
 from evalharness.training.learner import Learner
 from evalharness.training.metrics import (
@@ -112,7 +112,13 @@ class _Trainer:
         checkpoint = find_checkpoint(str(known[start])) if known else base
         device = choose_device(config.device)
         dtype = choose_dtype(config.dtype, device)
+        if dtype == "float16":
+            raise InputError(
+                "--dtype float16: gradients as small as Dr. GRPO's vanish in it, and this loop "
+                "doesn't scale its loss: take bfloat16 or float32"
+            )
         policy = load_model(checkpoint, dtype="float32", device=device)
+        check_head(policy, config.model)
         tokenizer = load_tokenizer(checkpoint, trust_remote_code=False)
         self.tokenizer: PreTrainedTokenizerBase = tokenizer
         end_ids = end_token_ids(checkpoint, tokenizer)

@@ -331,3 +331,11 @@ def test_metrics_count_what_the_rollouts_say() -> None:
     assert (found.reward, found.tokens, found.truncated) == (0.25, 10.0, 0.25)
     assert (found.tokens_correct, found.tokens_incorrect) == (4.0, 12.0)
     assert found.uniform_groups == 0.5  # the second group: both wrong
+
+
+def test_half_precision_in_which_small_gradients_vanish_is_refused(
+    parrot: Path, problems: Path, tmp_path: Path
+) -> None:
+    # 256 completions of at most 16384 tokens weigh 1 / 4194304 each: a gradient of 0 in it.
+    with pytest.raises(InputError, match=r"--dtype float16: .* take bfloat16 or float32"):
+        train(_config(tmp_path / "run", parrot, problems, dtype="float16"))
