@@ -73,8 +73,8 @@ def _add_sft(kinds: Any) -> None:
         "--problems",
         default="practice",
         metavar="P",
-        help="practice (default), rambling (the demonstration's), gsm8k-train, or a data file "
-        "with worked solutions",
+        help="practice (default), practice-sums and rambling (the demonstration's), gsm8k-train, "
+        "or a data file with worked solutions",
     )
     sft.add_argument("--problem-column", help="of your own file")
     sft.add_argument("--solution-column", help="of your own file")

@@ -31,18 +31,23 @@ def make_toy(options: argparse.Namespace) -> int:
 
     if options.out.exists():
         raise InputError(f"{options.out} exists already: remove it or name another folder")
-    sizes = (options.hidden_size, options.layers, options.heads, options.context_length)
+    inner = options.hidden_size * 5 // 2
+    if options.intermediate_size is not None:
+        inner = options.intermediate_size
+    sizes = (options.hidden_size, inner, options.layers, options.heads, options.context_length)
     if min(sizes) < 1 or options.head_size < 2 or options.head_size % 2:
         raise InputError("sizes must be at least 1, and --head-size an even number")
     toy = ToyModel(
         hidden_size=options.hidden_size,
-        intermediate_size=options.intermediate_size or options.hidden_size * 5 // 2,
+        intermediate_size=inner,
         num_layers=options.layers,
         num_heads=options.heads,
         num_kv_heads=options.heads,
         head_size=options.head_size,
         context_length=options.context_length,
     )
+    if "" in options.word:
+        raise InputError("--word: an empty text is no word")
     tokenizer = byte_tokenizer(max_length=options.context_length, words=tuple(options.word))
     if len(tokenizer) > toy.vocabulary_size:
         raise InputError(f"--word: at most {toy.vocabulary_size - 259} words have a place")
@@ -203,7 +208,8 @@ def train_sft(options: argparse.Namespace) -> int:
         from evalharness.training.trl_arguments import TRLOptions
         from evalharness.training.trl_backend import train_sft_with_trl
 
-        print_path(train_sft_with_trl(config, TRLOptions(lora_rank=options.lora_rank)))
+        trl_options = TRLOptions(lora_rank=options.lora_rank)
+        print_path(train_sft_with_trl(config, trl_options, note=print_note))
         return 0
     from evalharness.training.sft import SFTMetrics, train_sft
 
@@ -221,7 +227,7 @@ def train_sft(options: argparse.Namespace) -> int:
                 f"{metrics.tokens_per_second:,.0f} tokens/s{', solved ' if solved else ''}{solved}"
             )
 
-    print_path(train_sft(config, progress=show))
+    print_path(train_sft(config, progress=show, note=print_note))
     return 0
 
 
@@ -240,7 +246,7 @@ def _sft_config(options: argparse.Namespace) -> SFTConfig:
     shares = {"no": 0.95, "qwen-math": 0.05} if is_fresh_tiny else {"no": 1.0}
     if options.template:
         shares = dict.fromkeys(options.template, 1.0)
-    num_steps = options.steps or NUM_STEPS
+    num_steps = NUM_STEPS if options.steps is None else options.steps
     given = {
         "num_steps": num_steps,
         "rows_per_step": options.rows_per_step,

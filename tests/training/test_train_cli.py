@@ -96,6 +96,24 @@ def test_a_model_from_nothing_is_trained_on_solutions(
     assert "exists already" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sft", "--steps", "0"], "num_steps is 0: it must be at least 1"),
+        (["sft", "--learning-rate", "-1"], "learning_rate is -1.0: it must be a number above 0"),
+        (["toy", "--intermediate-size", "-5"], "sizes must be at least 1"),
+        (["toy", "--intermediate-size", "0"], "sizes must be at least 1"),
+        (["toy", "--word", ""], "--word: an empty text is no word"),
+    ],
+)
+def test_a_size_or_a_rate_that_makes_no_model_is_said_in_one_line(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", *arguments, "--out", str(tmp_path / "model")]) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_the_backend_trl_takes_the_same_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
