@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -87,12 +88,15 @@ class RLConfig:
         ):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be at least 1")
-        for name in ("learning_rate", "temperature", "max_grad_norm"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} is {getattr(self, name)}: it must be above 0")
+        for name in ("learning_rate", "critic_learning_rate", "temperature", "max_grad_norm"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"{name} is {value}: it must be a number above 0")
         for name in ("warmup_steps", "weight_decay", "evaluate_every"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} is {getattr(self, name)}: it can't be negative")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(
+                    f"{name} is {getattr(self, name)}: it must be a number of at least 0"
+                )
         if self.needs_groups and self.group_size < 2:
             raise InputError(
                 f"{self.algorithm.name} compares the completions of one problem: "
@@ -103,14 +107,18 @@ class RLConfig:
                 f"{self.problems_per_step} problems x {self.group_size} completions can't be cut "
                 f"into {self.updates_per_step} equal updates: change one of the three"
             )
+        if self.critic_learning_rate is not None and not self.algorithm.uses_critic:
+            raise InputError(
+                f"critic_learning_rate: {self.algorithm.name} has no critic: leave it out"
+            )
         if self.filter_threshold is not None:
             self._check_filter(self.filter_threshold)
         if self.evaluate_every and not self.evaluate_on:
             raise InputError("evaluate_every is set and evaluate_on names no benchmark: name one")
 
     def _check_filter(self, threshold: float) -> None:
-        if threshold < 0:
-            raise InputError(f"filter_threshold is {threshold}: it can't be negative")
+        if not 0 <= threshold < math.inf:
+            raise InputError(f"filter_threshold is {threshold}: it must be a number of at least 0")
         algorithm = self.algorithm
         if algorithm.uses_critic or algorithm.process_reward or algorithm.kl_coefficient:
             raise InputError(

@@ -63,6 +63,22 @@ def test_a_config_s_keys_are_flags_and_the_flag_wins(
         (["--algorithm", "ppo", "--model", "tiny-base", "--backend", "trl"], "no PPO trainer"),
         (["--algorithm", "prime", "--model", "tiny-base", "--backend", "trl"], "prime"),
         (
+            ["--algorithm", "grpo", "--model", "tiny-base", "--learning-rate", "inf"],
+            "learning_rate is inf: it must be a number above 0",
+        ),
+        (
+            ["--algorithm", "grpo", "--model", "tiny-base", "--filter-threshold", "nan"],
+            "filter_threshold is nan: it must be a number of at least 0",
+        ),
+        (
+            ["--algorithm", "ppo", "--model", "tiny-base", "--critic-learning-rate", "-1"],
+            "critic_learning_rate is -1.0: it must be a number above 0",
+        ),
+        (
+            ["--algorithm", "grpo", "--model", "tiny-base", "--critic-learning-rate", "1"],
+            "critic_learning_rate: grpo has no critic",
+        ),
+        (
             ["--algorithm", "grpo", "--model", "tiny-base", "--lora-rank", "4"],
             "needs --backend trl",
         ),
