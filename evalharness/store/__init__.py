@@ -17,6 +17,7 @@ from evalharness.store.files import (
     write_atomically,
 )
 from evalharness.store.index import StoredResponses
+from evalharness.store.lock import LOCK, FolderLock
 from evalharness.store.reading import (
     read_problems,
     read_prompts,
@@ -37,11 +38,13 @@ __all__ = [
     "DAMAGED",
     "JSONL",
     "LABELS",
+    "LOCK",
     "METRICS",
     "PARQUET",
     "PROBLEMS",
     "PROMPTS",
     "SPEC",
+    "FolderLock",
     "RecoveredResponses",
     "RunWriter",
     "StoredResponses",

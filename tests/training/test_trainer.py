@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evalharness.errors import InputError, TrainingError
+from evalharness.errors import InputError, StoreError, TrainingError
 from evalharness.records import Problem
 from evalharness.training.algorithms import algorithm
 from evalharness.training.config import RLConfig
@@ -171,7 +171,7 @@ def test_changed_settings_are_refused_with_what_changed(
     assert train(replace(config, num_steps=2)).num_steps == 0
 
 
-def test_a_run_that_is_killed_in_an_evaluation_keeps_the_step_s_metrics(
+def test_a_run_that_is_killed_in_an_evaluation_keeps_the_metrics_and_evaluates_later(
     tmp_path: Path, parrot: Path, problems: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = _config(
@@ -195,7 +195,8 @@ def test_a_run_that_is_killed_in_an_evaluation_keeps_the_step_s_metrics(
     train(config)
     rows = _losses(config.output)
     assert [row["step"] for row in rows] == [1, 2, 3]
-    assert [row["evaluation"] is not None for row in rows] == [False, False, True]
+    # The evaluation that was cut off is made up for before the run goes on.
+    assert [row["evaluation"] is not None for row in rows] == [False, True, True]
 
 
 def test_a_mistyped_first_command_can_be_corrected(
@@ -241,6 +242,7 @@ def test_an_interrupted_save_leaves_the_last_good_checkpoint(
         train(config)
     assert list(checkpoints(config.output)) == [2]
     assert sorted(path.name for path in config.output.iterdir()) == [
+        ".lock",
         "checkpoint-000002",
         "metrics.jsonl",
         "training.json",
@@ -313,6 +315,86 @@ def test_a_folder_with_something_else_in_it_is_refused(
     (tmp_path / "run" / "thesis.tex").write_text("", encoding="utf-8")
     with pytest.raises(InputError, match="isn't empty and holds no run: name another --out"):
         train(_config(tmp_path / "run", parrot, problems))
+
+
+def test_a_checkpoint_s_folder_is_never_made_a_run(
+    tmp_path: Path, parrot: Path, problems: Path
+) -> None:
+    import shutil
+
+    made = tmp_path / "sft"
+    shutil.copytree(parrot, made)
+    record = '{"method": "sft", "config": {}}'
+    (made / "training.json").write_text(record, encoding="utf-8")
+    before = sorted(path.name for path in made.iterdir())
+    with pytest.raises(InputError, match="sft holds a checkpoint, not the run of one: name anoth"):
+        train(_config(made, parrot, problems))
+    assert (made / "training.json").read_text(encoding="utf-8") == record
+    assert sorted(path.name for path in made.iterdir()) == before
+    run = _config(tmp_path / "run", parrot, problems, num_steps=1)
+    checkpoint = train(run).checkpoint
+    with pytest.raises(InputError, match="checkpoint-000001 holds a checkpoint, not the run"):
+        train(replace(run, output=checkpoint))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "training.json isn't what a run writes"),
+        ("[]", "training.json isn't what a run writes"),
+        ('{"method": "rl", "identity": {}, "backend": "trl"}', "by TRL, which isn't continued"),
+    ],
+)
+def test_a_record_that_no_run_of_ours_wrote_is_refused(
+    tmp_path: Path, parrot: Path, problems: Path, text: str, message: str
+) -> None:
+    output = tmp_path / "run"
+    output.mkdir()
+    (output / "training.json").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        train(_config(output, parrot, problems))
+    assert (output / "training.json").read_text(encoding="utf-8") == text
+
+
+def test_fewer_steps_than_were_taken_are_refused(
+    tmp_path: Path, parrot: Path, problems: Path
+) -> None:
+    config = _config(tmp_path / "run", parrot, problems, num_steps=3)
+    train(config)
+    with pytest.raises(InputError, match="is at step 3 already, beyond --steps 2: give 3 or more"):
+        train(replace(config, num_steps=2))
+
+
+def test_a_run_has_one_writer(tmp_path: Path, parrot: Path, problems: Path) -> None:
+    config = _config(tmp_path / "run", parrot, problems, num_steps=1)
+
+    def meddle(_: StepMetrics) -> None:
+        train(config)
+
+    with pytest.raises(StoreError, match="another process is writing this run"):
+        train(config, progress=meddle)
+    assert len(_losses(config.output)) == 1
+    assert train(config).num_steps == 0  # the lock is free again
+
+
+def test_what_a_killed_save_left_is_removed(tmp_path: Path, parrot: Path, problems: Path) -> None:
+    config = _config(tmp_path / "run", parrot, problems, num_steps=1)
+    train(config)
+    left = config.output / ".checkpoint-000002.x7"
+    left.mkdir()
+    (left / "model.safetensors").write_bytes(b"half")
+    train(replace(config, num_steps=2))
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a pickle", b"PK\x03\x04cut"])
+def test_a_damaged_state_is_named(
+    tmp_path: Path, parrot: Path, problems: Path, content: bytes
+) -> None:
+    config = _config(tmp_path / "run", parrot, problems, num_steps=1)
+    (train(config).checkpoint / STATE).write_bytes(content)
+    with pytest.raises(TrainingError, match=r"trainer_state.pt can't be read: .*start again in"):
+        train(replace(config, num_steps=2))
 
 
 def test_metrics_count_what_the_rollouts_say() -> None:
