@@ -12,6 +12,7 @@ from evalharness.commands.output import print_line, print_note, print_path
 from evalharness.errors import InputError
 
 if TYPE_CHECKING:
+    from evalharness.plan import RunPlan
     from evalharness.training.algorithms import Algorithm
     from evalharness.training.comparing import Comparison
     from evalharness.training.config import RLConfig
@@ -144,38 +145,50 @@ def _step_line(metrics: StepMetrics, num_steps: int) -> str:
 
 def train_compare(options: argparse.Namespace) -> int:
     """Train all, evaluate all in one run folder, compare with the base, write the page."""
-    from evalharness.training.comparing import read_comparison, train_all
+    from evalharness.training.comparing import read_comparison
+    from evalharness.training.crew import train_all
 
     output = options.out
     comparison = read_comparison(options.config, output)
+    # What can't be evaluated is said before hours of training.
+    plan = _evaluation_plan(comparison, options)
     train_all(comparison, output, num_jobs=options.jobs, note=print_note)
-    folder = _evaluate(comparison, output, options)
+    folder = _evaluate(plan, comparison, output)
     return _report(comparison, folder, options)
 
 
-def _evaluate(comparison: Comparison, output: Path, options: argparse.Namespace) -> Path:
+def _evaluation_plan(comparison: Comparison, options: argparse.Namespace) -> RunPlan:
+    """The evaluation, so far of the base alone."""
     from evalharness.benchmarks import load_benchmark
-    from evalharness.pipeline import run
     from evalharness.plan import RunPlan
     from evalharness.records import Sampling
-    from evalharness.report.progress import RunProgress
-    from evalharness.store import run_id
     from evalharness.templates import load_template
+    from evalharness.training.comparing import BASE
 
     wanted = comparison.evaluation
-    plan = RunPlan(
-        models=comparison.models(),
-        benchmarks=tuple(load_benchmark(each) for each in wanted["benchmark"]),
-        templates=(load_template(wanted.get("template", "no")),),
+    return RunPlan(
+        models={BASE: comparison.base},
+        benchmarks=tuple(load_benchmark(each) for each in wanted.benchmarks),
+        templates=(load_template(wanted.template),),
         sampling=Sampling(
-            temperature=float(wanted.get("temperature", 1.0)),
-            max_tokens=wanted.get("max-tokens", 3000),
-            num_samples=wanted.get("samples", 1),
-            seed=wanted.get("seed", 0),
+            temperature=wanted.temperature,
+            max_tokens=wanted.max_tokens,
+            num_samples=wanted.samples,
+            seed=wanted.seed,
         ),
         overlong="record",
         command=options.command_line,
     )
+
+
+def _evaluate(plan: RunPlan, comparison: Comparison, output: Path) -> Path:
+    import dataclasses
+
+    from evalharness.pipeline import run
+    from evalharness.report.progress import RunProgress
+    from evalharness.store import run_id
+
+    plan = dataclasses.replace(plan, models=comparison.models())
     # Models trained further are another run.
     folder = output / f"evaluation-{run_id(plan.identity)[:8]}"
     with RunProgress() as progress:
