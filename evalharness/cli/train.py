@@ -197,6 +197,15 @@ def _add_step(group: Any) -> None:
         metavar="X",
         help="DASH: drop completions with |advantage| <= X before the forward",
     )
+    group.add_argument(
+        "--accuracy-low",
+        type=float,
+        metavar="A",
+        help="drop problems of which a smaller share of the completions is right (PRIME: 0.2)",
+    )
+    group.add_argument(
+        "--accuracy-high", type=float, metavar="A", help="or a larger share (PRIME: 0.8)"
+    )
 
 
 def _add_compare(kinds: Any) -> None:

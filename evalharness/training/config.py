@@ -54,6 +54,10 @@ class RLConfig:
     """Completions of one inference batch without preemptive sampling."""
     filter_threshold: float | None = None
     """Completions whose |advantage| is not above it are dropped before the forward (DASH)."""
+    accuracy_low: float = 0.0
+    """A problem whose share of rewarded completions is below it leaves the step."""
+    accuracy_high: float = 1.0
+    """The same where the share is above it."""
     critic_learning_rate: float | None = None
     """Of PPO's critic; None is `learning_rate`."""
     seed: int = 0
@@ -111,6 +115,8 @@ class RLConfig:
             raise InputError(
                 f"critic_learning_rate: {self.algorithm.name} has no critic: leave it out"
             )
+        if self.filters_problems:
+            self._check_accuracy()
         if self.filter_threshold is not None:
             self._check_filter(self.filter_threshold)
         if self.evaluate_every and not self.evaluate_on:
@@ -126,6 +132,26 @@ class RLConfig:
                 "also learns from the others (a critic, a reward model or a KL penalty): leave one "
                 "of the two out"
             )
+
+    def _check_accuracy(self) -> None:
+        low, high = self.accuracy_low, self.accuracy_high
+        if not 0 <= low <= high <= 1:
+            raise InputError(
+                f"accuracy_low is {low} and accuracy_high {high}: they must be shares, the first "
+                "not above the second"
+            )
+        if self.group_size < 2:
+            raise InputError("accuracy_low and accuracy_high need a group_size of at least 2")
+        if self.updates_per_step > 1:
+            raise InputError(
+                "accuracy_low and accuracy_high leave another number of completions in every step, "
+                "which can't be cut into equal updates: set updates_per_step to 1"
+            )
+
+    @property
+    def filters_problems(self) -> bool:
+        """Whether problems that are too easy or too hard leave the step."""
+        return (self.accuracy_low, self.accuracy_high) != (0, 1)
 
     @property
     def needs_groups(self) -> bool:
@@ -153,4 +179,6 @@ class RLConfig:
             "tracker",
         ):
             del settings[name]
+        if not self.filters_problems:  # a run from before there was this filter is the same run
+            del settings["accuracy_low"], settings["accuracy_high"]
         return settings

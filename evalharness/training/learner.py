@@ -104,6 +104,8 @@ class Learner:
     def learn(self, rollouts: Sequence[Rollout], step: int) -> UpdateMetrics:
         """Take the optimizer steps that one step's rollouts give; `step` counts from 1.
 
+        Without a rollout nothing moves.
+
         Raises:
             TrainingError: a loss or a gradient isn't finite, or memory runs out. The weights are
                 those before the optimizer step that failed.
@@ -120,6 +122,8 @@ class Learner:
 
     def _learn(self, rollouts: Sequence[Rollout], step: int) -> UpdateMetrics:
         metrics = UpdateMetrics()
+        if not rollouts:
+            return metrics
         rows = [rollout.row for rollout in rollouts]
         signals = self._signals(rollouts, rows, metrics, step)
         size = len(rows) // self.config.updates_per_step

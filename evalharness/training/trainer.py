@@ -47,6 +47,7 @@ from evalharness.training.rollout import (
     Sampler,
     check_prompts,
     rollout_seed,
+    within_accuracy,
 )
 from evalharness.training.run_record import check_folder, open_record, plain
 from evalharness.training.state import (
@@ -177,7 +178,10 @@ class _Trainer:
         clock = Clock()
         rollouts = self._rollouts(numbers, step, clock)
         with clock.measure("learn"):
-            update = self.learner.learn(rollouts, step)
+            kept = within_accuracy(
+                rollouts, config.group_size, config.accuracy_low, config.accuracy_high
+            )
+            update = self.learner.learn(kept, step)
             self.sampler.refresh()
         metrics = step_metrics(step, rollouts, update, clock, config.group_size)
         if self._idle is not None:

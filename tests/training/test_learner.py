@@ -11,7 +11,7 @@ from evalharness.training.algorithms import PRESETS, Algorithm, PrimeSettings, a
 from evalharness.training.config import RLConfig
 from evalharness.training.forward import TokenRow, make_token_batch, score_tokens
 from evalharness.training.learner import Learner
-from evalharness.training.rollout import Rollout
+from evalharness.training.rollout import Rollout, within_accuracy
 from evalharness.training.tokenizer import byte_tokenizer
 from evalharness.training.toy import ToyModel, make_toy_model
 
@@ -122,6 +122,38 @@ def test_a_step_whose_rows_are_all_filtered_is_the_step_that_their_zero_gradient
     # Adam goes on by what it remembers of the first step, filter or no filter.
     assert not torch.equal(before[0], _weights(filtered)[0])
     _assert_same_weights(whole, filtered)
+
+
+def test_problems_outside_the_accuracy_bounds_leave_and_the_bounds_belong_to_it() -> None:
+    # Groups of five with 0, 1, 4 and 5 right: shares 0, 0.2, 0.8, 1.
+    shares = (0, 1, 4, 5)
+    rollouts = [
+        _rollout([place], [7, 257], float(sample < right))
+        for place, right in enumerate(shares)
+        for sample in range(5)
+    ]
+    kept = within_accuracy(rollouts, 5, 0.2, 0.8)
+    assert [rollout.row.prompt_ids[0] for rollout in kept] == [1] * 5 + [2] * 5
+    assert within_accuracy(rollouts, 5, 0.0, 1.0) == rollouts
+    assert within_accuracy(rollouts, 5, 0.4, 0.6) == []
+
+
+def test_a_problem_that_left_is_counted_nowhere_in_the_step() -> None:
+    # The step on the first group alone is the step on both, the second (share 0) left out.
+    kept = within_accuracy(ROLLOUTS, 2, 0.2, 0.8)
+    assert kept == ROLLOUTS[:2]
+    for name in ("prime", "dr_grpo", "ppo"):
+        learner = _after_step(algorithm(name), kept)
+        whole = _after_step(algorithm(name), ROLLOUTS[:2], problems_per_step=1)
+        _assert_same_weights(learner, whole)
+
+
+def test_without_a_rollout_nothing_moves() -> None:
+    learner = _learner(algorithm("prime"))
+    before = _weights(learner)
+    metrics = learner.learn([], 1)
+    assert (metrics.num_trained, metrics.entropy, metrics.prm_loss) == (0, None, None)
+    assert all(torch.equal(now, then) for now, then in zip(_weights(learner), before, strict=True))
 
 
 def test_a_step_makes_the_rewarded_completion_likelier_and_the_other_less_likely() -> None:

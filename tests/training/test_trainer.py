@@ -262,6 +262,34 @@ def test_a_reward_that_never_varies_is_called_off(tmp_path: Path, parrot: Path) 
     assert list(checkpoints(config.output))
 
 
+def test_a_filter_that_leaves_nothing_is_called_off(
+    tmp_path: Path, parrot: Path, problems: Path
+) -> None:
+    # Groups of 4 have the shares 0, 1/4, ... 1: none lies between 0.3 and 0.4.
+    config = _config(
+        tmp_path / "run", parrot, problems, num_steps=20, accuracy_low=0.3, accuracy_high=0.4
+    )
+    with pytest.raises(TrainingError, match=r"in 10 steps the filters left no completion .*--acc"):
+        train(config)
+    assert {row["num_trained"] for row in _losses(config.output)} == {0}
+
+
+def test_problems_that_are_too_easy_or_too_hard_are_drawn_and_not_learned_from(
+    tmp_path: Path, parrot: Path, problems: Path
+) -> None:
+    config = _config(
+        tmp_path / "run", parrot, problems, num_steps=2, accuracy_low=0.25, accuracy_high=0.75
+    )
+    train(config)
+    rows = _losses(config.output)
+    # A group of 4 leaves where its rewards are all equal, and only there.
+    assert [row["num_trained"] for row in rows] == [
+        16 - 16 * float(str(row["uniform_groups"])) for row in rows
+    ]
+    with pytest.raises(InputError, match=r"accuracy_low: 0\.25 -> nothing"):
+        train(replace(config, accuracy_low=0.0, accuracy_high=1.0))
+
+
 def test_a_cap_that_truncates_everything_is_called_off(
     tmp_path: Path, parrot: Path, problems: Path
 ) -> None:
