@@ -131,7 +131,7 @@ def prime_advantages(
     rewards_BT = process_coefficient * (token_rewards_BT - others_B[:, None])
     rewards_BT = rewards_BT + outcome_coefficient * rewards_at_end(outcome_B, mask_BT)
     advantages_BT = rewards_to_go(rewards_BT, mask_BT)
-    return whiten(advantages_BT, mask_BT, shift_mean=True) if whitened else advantages_BT
+    return whiten(advantages_BT, mask_BT) if whitened else advantages_BT
 
 
 def rewards_to_go(rewards_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
