@@ -34,7 +34,7 @@ from evalharness.training.forward import check_head, precision
 from evalharness.training.practice import PracticeProblem, practice_problems
 from evalharness.training.problems import check_contamination
 from evalharness.training.solutions import solution_problems, worked_solutions
-from evalharness.training.state import whole_folder
+from evalharness.training.state import make_parent, whole_folder
 from evalharness.training.tokenizer import byte_tokenizer
 from evalharness.training.toy import ToyModel, make_toy_model
 
@@ -187,6 +187,7 @@ def train_sft(
 
     check_sft_config(config)
     refuse_contamination(config, note)
+    make_parent(config.output)
     model, tokenizer, dtype = _open_model(config)
     validation = validation_problems(config.num_validation_per_kind)
     steps = training_steps(
@@ -197,7 +198,6 @@ def train_sft(
     optimizer = torch.optim.AdamW(
         model.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True
     )
-    config.output.parent.mkdir(parents=True, exist_ok=True)
     last: SFTMetrics | None = None
     with metrics_path(config.output).open("w", encoding="utf-8") as file:
         for step, batches in zip(range(1, config.num_steps + 1), steps, strict=False):
@@ -224,7 +224,7 @@ def train_sft(
     record = _training_record(config, last)
     with whole_folder(config.output) as folder, no_progress_bars():
         model.save_pretrained(folder)
-        # A fresh one: the tokenizer that padded batches would save its padding along.
+        # A fresh one: the tokenizer of the run may have got a padding token.
         _open_tokenizer(config).save_pretrained(folder)
         (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return config.output

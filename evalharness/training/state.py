@@ -13,7 +13,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from evalharness.engines.transformers import no_progress_bars
-from evalharness.errors import TrainingError
+from evalharness.errors import InputError, TrainingError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -44,6 +44,22 @@ def remove_unfinished(output: Path) -> None:
     """Remove what a killed save left of a checkpoint; nobody else may be writing the run."""
     for path in output.glob(".checkpoint-*"):
         shutil.rmtree(path)
+
+
+def make_parent(output: Path) -> None:
+    """Make the folder that `output` will stand in, and see that it can be written.
+
+    Raises:
+        InputError: it can't.
+    """
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output.parent):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{output}: can't be written ({error.strerror}): choose another folder with --out"
+        ) from error
 
 
 @contextmanager

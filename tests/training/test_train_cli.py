@@ -169,6 +169,21 @@ def test_a_size_or_a_rate_that_makes_no_model_is_said_in_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("kind", ["toy", "sft", "rl", "compare"])
+def test_a_folder_that_cannot_be_is_said_in_one_line(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file.toml"
+    file.write_text(
+        'base = "tiny-base"\n[[runs]]\nalgorithm = "grpo"\n'
+        '[evaluate]\nbenchmark = "practice-sums"\n',
+        encoding="utf-8",
+    )
+    more = {"toy": [], "sft": [], "rl": RL[2:], "compare": [str(file)]}[kind]
+    assert main(["train", kind, *more, "--out", str(file / "model")]) == 2
+    assert "can't be written (" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_the_backend_trl_takes_the_same_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
