@@ -11,6 +11,8 @@ from typing import Any, Literal
 from evalharness.errors import InputError
 from evalharness.training.algorithms import Algorithm
 
+_CHOICES = {"keep_checkpoints": ("all", "last"), "rollout_engine": ("transformers", "vllm")}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RLConfig:
@@ -92,6 +94,11 @@ class RLConfig:
         ):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise InputError(
+                    f'{name} is "{getattr(self, name)}": it must be {" or ".join(choices)}'
+                )
         for name in ("learning_rate", "critic_learning_rate", "temperature", "max_grad_norm"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:

@@ -18,7 +18,7 @@ from evalharness.engines.checkpoints import (
     load_tokenizer,
 )
 from evalharness.engines.transformers import choose_device, choose_dtype, load_model
-from evalharness.errors import InputError
+from evalharness.errors import InputError, StoreError
 from evalharness.store import FolderLock
 from evalharness.templates import load_template
 from evalharness.trackers import Tracker, open_tracker
@@ -211,7 +211,11 @@ class _Trainer:
         metrics = read_metrics(self.config.output, step)
         if metrics is None or metrics.evaluation is not None:
             return None
-        return self._evaluated(metrics, checkpoints(self.config.output)[step])
+        try:
+            return self._evaluated(metrics, checkpoints(self.config.output)[step])
+        except StoreError as error:  # begun with other settings, which may change
+            self.note(f"step {step} stays without its evaluation: {error}")
+            return None
 
     def _evaluates(self, step: int) -> bool:
         every = self.config.evaluate_every

@@ -199,6 +199,35 @@ def test_a_run_that_is_killed_in_an_evaluation_keeps_the_metrics_and_evaluates_l
     assert [row["evaluation"] is not None for row in rows] == [False, True, True]
 
 
+def test_an_evaluation_begun_with_other_settings_does_not_hold_the_run_up(
+    tmp_path: Path, parrot: Path, problems: Path
+) -> None:
+    config = _config(
+        tmp_path / "run",
+        parrot,
+        problems,
+        num_steps=1,
+        evaluate_every=1,
+        evaluate_on=(str(problems),),
+        allow_contamination=True,
+    )
+    train(config)
+    path = config.output / "metrics.jsonl"
+    row = json.loads(path.read_text(encoding="utf-8")) | {"evaluation": None}
+    path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    notes: list[str] = []
+    train(replace(config, num_steps=2, evaluate_samples=2), note=notes.append)
+    assert [note for note in notes if note.startswith("step 1 stays without its evaluation: ")]
+    assert [row["evaluation"] is not None for row in _losses(config.output)] == [False, True]
+
+
+@pytest.mark.parametrize("name", ["keep_checkpoints", "rollout_engine"])
+def test_a_choice_that_is_none_is_refused(name: str, tmp_path: Path) -> None:
+    # A mistyped keep_checkpoints would let checkpoints go that were to be kept.
+    with pytest.raises(InputError, match=f'{name} is "al": it must be '):
+        _config(tmp_path / "run", tmp_path, tmp_path, **{name: "al"})
+
+
 def test_a_mistyped_first_command_can_be_corrected(
     tmp_path: Path, parrot: Path, problems: Path
 ) -> None:
