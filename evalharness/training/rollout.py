@@ -177,9 +177,9 @@ def within_accuracy(
 ) -> list[Rollout]:
     """The groups whose share of rewarded completions lies between the bounds, both included.
 
-    Source: the online prompt filter of PRIME (arXiv 2502.01456), 0.2 to 0.8 there; the bounds are
-    included in its code (PRIME-RL/PRIME, ray_trainer.py). That code draws further problems until
-    the batch is full; here the step learns from fewer, and B is what remains.
+    Source: the online prompt filter of PRIME (arXiv 2502.01456) as its code has it, between 0.2 and
+    0.8 (PRIME-RL/PRIME, ray_trainer.py). That code draws further problems until the batch is full;
+    here the step learns from fewer, and B is what remains.
     """
     kept: list[Rollout] = []
     for start in range(0, len(rollouts), group_size):
