@@ -73,8 +73,8 @@ def _add_sft(kinds: Any) -> None:
         "--problems",
         default="practice",
         metavar="P",
-        help="practice (default), rambling (the demonstration's), gsm8k-train, or a data file "
-        "with worked solutions",
+        help="practice (default), practice-sums and rambling (the demonstration's), gsm8k-train, "
+        "or a data file with worked solutions",
     )
     sft.add_argument("--problem-column", help="of your own file")
     sft.add_argument("--solution-column", help="of your own file")
@@ -196,6 +196,15 @@ def _add_step(group: Any) -> None:
         type=float,
         metavar="X",
         help="DASH: drop completions with |advantage| <= X before the forward",
+    )
+    group.add_argument(
+        "--accuracy-low",
+        type=float,
+        metavar="A",
+        help="drop problems of which a smaller share of the completions is right (PRIME: 0.2)",
+    )
+    group.add_argument(
+        "--accuracy-high", type=float, metavar="A", help="or a larger share (PRIME: 0.8)"
     )
 
 

@@ -12,6 +12,7 @@ from evalharness.commands.output import print_line, print_note, print_path
 from evalharness.errors import InputError
 
 if TYPE_CHECKING:
+    from evalharness.plan import RunPlan
     from evalharness.training.algorithms import Algorithm
     from evalharness.training.comparing import Comparison
     from evalharness.training.config import RLConfig
@@ -25,28 +26,33 @@ _SFT_LINE_EVERY = 100
 def make_toy(options: argparse.Namespace) -> int:
     """An untrained model, saved as engines load it."""
     from evalharness.engines.transformers import no_progress_bars
-    from evalharness.training.state import whole_folder
+    from evalharness.training.state import make_parent, whole_folder
     from evalharness.training.tokenizer import byte_tokenizer
     from evalharness.training.toy import ToyModel, make_toy_model
 
     if options.out.exists():
         raise InputError(f"{options.out} exists already: remove it or name another folder")
-    sizes = (options.hidden_size, options.layers, options.heads, options.context_length)
+    inner = options.hidden_size * 5 // 2
+    if options.intermediate_size is not None:
+        inner = options.intermediate_size
+    sizes = (options.hidden_size, inner, options.layers, options.heads, options.context_length)
     if min(sizes) < 1 or options.head_size < 2 or options.head_size % 2:
         raise InputError("sizes must be at least 1, and --head-size an even number")
     toy = ToyModel(
         hidden_size=options.hidden_size,
-        intermediate_size=options.intermediate_size or options.hidden_size * 5 // 2,
+        intermediate_size=inner,
         num_layers=options.layers,
         num_heads=options.heads,
         num_kv_heads=options.heads,
         head_size=options.head_size,
         context_length=options.context_length,
     )
+    if "" in options.word:
+        raise InputError("--word: an empty text is no word")
     tokenizer = byte_tokenizer(max_length=options.context_length, words=tuple(options.word))
     if len(tokenizer) > toy.vocabulary_size:
         raise InputError(f"--word: at most {toy.vocabulary_size - 259} words have a place")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
+    make_parent(options.out)
     with whole_folder(options.out) as folder, no_progress_bars():
         make_toy_model(toy, tokenizer, seed=options.seed).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
@@ -139,38 +145,50 @@ def _step_line(metrics: StepMetrics, num_steps: int) -> str:
 
 def train_compare(options: argparse.Namespace) -> int:
     """Train all, evaluate all in one run folder, compare with the base, write the page."""
-    from evalharness.training.comparing import read_comparison, train_all
+    from evalharness.training.comparing import read_comparison
+    from evalharness.training.crew import train_all
 
     output = options.out
     comparison = read_comparison(options.config, output)
+    # What can't be evaluated is said before hours of training.
+    plan = _evaluation_plan(comparison, options)
     train_all(comparison, output, num_jobs=options.jobs, note=print_note)
-    folder = _evaluate(comparison, output, options)
+    folder = _evaluate(plan, comparison, output)
     return _report(comparison, folder, options)
 
 
-def _evaluate(comparison: Comparison, output: Path, options: argparse.Namespace) -> Path:
+def _evaluation_plan(comparison: Comparison, options: argparse.Namespace) -> RunPlan:
+    """The evaluation, so far of the base alone."""
     from evalharness.benchmarks import load_benchmark
-    from evalharness.pipeline import run
     from evalharness.plan import RunPlan
     from evalharness.records import Sampling
-    from evalharness.report.progress import RunProgress
-    from evalharness.store import run_id
     from evalharness.templates import load_template
+    from evalharness.training.comparing import BASE
 
     wanted = comparison.evaluation
-    plan = RunPlan(
-        models=comparison.models(),
-        benchmarks=tuple(load_benchmark(each) for each in wanted["benchmark"]),
-        templates=(load_template(wanted.get("template", "no")),),
+    return RunPlan(
+        models={BASE: comparison.base},
+        benchmarks=tuple(load_benchmark(each) for each in wanted.benchmarks),
+        templates=(load_template(wanted.template),),
         sampling=Sampling(
-            temperature=float(wanted.get("temperature", 1.0)),
-            max_tokens=wanted.get("max-tokens", 3000),
-            num_samples=wanted.get("samples", 1),
-            seed=wanted.get("seed", 0),
+            temperature=wanted.temperature,
+            max_tokens=wanted.max_tokens,
+            num_samples=wanted.samples,
+            seed=wanted.seed,
         ),
         overlong="record",
         command=options.command_line,
     )
+
+
+def _evaluate(plan: RunPlan, comparison: Comparison, output: Path) -> Path:
+    import dataclasses
+
+    from evalharness.pipeline import run
+    from evalharness.report.progress import RunProgress
+    from evalharness.store import run_id
+
+    plan = dataclasses.replace(plan, models=comparison.models())
     # Models trained further are another run.
     folder = output / f"evaluation-{run_id(plan.identity)[:8]}"
     with RunProgress() as progress:
@@ -203,7 +221,8 @@ def train_sft(options: argparse.Namespace) -> int:
         from evalharness.training.trl_arguments import TRLOptions
         from evalharness.training.trl_backend import train_sft_with_trl
 
-        print_path(train_sft_with_trl(config, TRLOptions(lora_rank=options.lora_rank)))
+        trl_options = TRLOptions(lora_rank=options.lora_rank)
+        print_path(train_sft_with_trl(config, trl_options, note=print_note))
         return 0
     from evalharness.training.sft import SFTMetrics, train_sft
 
@@ -221,7 +240,7 @@ def train_sft(options: argparse.Namespace) -> int:
                 f"{metrics.tokens_per_second:,.0f} tokens/s{', solved ' if solved else ''}{solved}"
             )
 
-    print_path(train_sft(config, progress=show))
+    print_path(train_sft(config, progress=show, note=print_note))
     return 0
 
 
@@ -240,7 +259,7 @@ def _sft_config(options: argparse.Namespace) -> SFTConfig:
     shares = {"no": 0.95, "qwen-math": 0.05} if is_fresh_tiny else {"no": 1.0}
     if options.template:
         shares = dict.fromkeys(options.template, 1.0)
-    num_steps = options.steps or NUM_STEPS
+    num_steps = NUM_STEPS if options.steps is None else options.steps
     given = {
         "num_steps": num_steps,
         "rows_per_step": options.rows_per_step,

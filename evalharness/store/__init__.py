@@ -18,6 +18,7 @@ from evalharness.store.files import (
     write_atomically,
 )
 from evalharness.store.index import StoredResponses
+from evalharness.store.lock import LOCK, FolderLock
 from evalharness.store.reading import (
     read_problems,
     read_prompts,
@@ -39,11 +40,13 @@ __all__ = [
     "FORMAT",
     "JSONL",
     "LABELS",
+    "LOCK",
     "METRICS",
     "PARQUET",
     "PROBLEMS",
     "PROMPTS",
     "SPEC",
+    "FolderLock",
     "RecoveredResponses",
     "RunWriter",
     "StoredResponses",

@@ -137,11 +137,11 @@ def gae(
     return AdvantagesAndReturns(advantages_BT=advantages_BT, returns_BT=advantages_BT + values_BT)
 
 
-def whiten(values_BT: torch.Tensor, mask_BT: torch.Tensor, *, shift_mean: bool) -> torch.Tensor:
-    """The masked entries scaled to variance 1 and, with `shift_mean`, moved to mean 0.
+def whiten(values_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
+    """The masked entries moved to mean 0 and scaled to variance 1.
 
-    (x - mean) / sqrt(var + 1e-8), plus the mean again without `shift_mean`. The variance has
-    Bessel's correction. Entries that are all equal give exactly 0 (or the mean).
+    (x - mean) / sqrt(var + 1e-8), the variance with Bessel's correction. Entries that are all equal
+    give exactly 0.
 
     Returns:
         Shape (B, T), 0 at padding.
@@ -165,8 +165,6 @@ def whiten(values_BT: torch.Tensor, mask_BT: torch.Tensor, *, shift_mean: bool) 
     is_varied = masked_N.max() > masked_N.min()
     centred_BT = torch.where(is_varied, values_BT - mean, torch.zeros_like(values_BT))
     whitened_BT = centred_BT * torch.rsqrt(masked_N.var() + _VARIANCE_FLOOR)
-    if not shift_mean:
-        whitened_BT = whitened_BT + mean
     return whitened_BT.masked_fill(~mask_BT, 0.0)
 
 

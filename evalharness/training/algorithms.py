@@ -6,6 +6,7 @@ imported from here.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -226,8 +227,8 @@ def _check(method: Algorithm) -> None:
 
 
 def _check_range(name: str, value: float, low: float, high: float | None) -> None:
-    is_inside = value >= low and (high is None or value <= high)  # false for NaN
-    if not is_inside:
+    is_inside = low <= value <= (math.inf if high is None else high)  # false for NaN
+    if not is_inside or math.isinf(value):
         span = f"between {low} and {high}" if high is not None else f"at least {low}"
         raise InputError(f"{name} must be {span}, not {value}")
 
@@ -237,6 +238,11 @@ def _check_contradictions(method: Algorithm) -> None:
         raise InputError(
             f"{method.name}: k1 in the loss has an expected gradient of 0 and holds nothing back: "
             "set kl_in_reward, or take the estimator k3"
+        )
+    if not method.uses_critic and (method.gamma, method.gae_lambda) != (1, 1):
+        raise InputError(
+            f"{method.name}: gamma and gae_lambda are GAE's, and without a critic nothing is "
+            "discounted: leave them out, or take ppo or prime_ppo"
         )
     if method.process_reward is not None and method.advantage not in ("leave_one_out", "gae"):
         raise InputError(

@@ -7,8 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from evalharness.engines.base import prepare_with_tokenizer
 from evalharness.errors import InputError
+from evalharness.records import Prompt
 from evalharness.training.practice import PracticeProblem
+from evalharness.training.rollout import Drawn, ModelSampler, RolloutRequest
 from evalharness.training.solutions import Worked
 
 if TYPE_CHECKING:
@@ -56,14 +59,19 @@ def render(template: str, problem: str) -> str:
     return template.replace(PLACEHOLDER, problem)
 
 
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
+    """The tokens of a raw prompt, as evaluation shows it to the model."""
+    prepared = prepare_with_tokenizer(Prompt(template="", problem_id="", text=text), tokenizer)
+    return prepared.token_ids or ()
+
+
 def make_example(tokenizer: PreTrainedTokenizerBase, template: str, worked: Worked) -> Example:
     """Prompt and solution as tokens; the solution starts on a line of its own and ends with EOS."""
     prompt = render(template, worked.text)
     completion = worked.solution if prompt.endswith("\n") else f"\n{worked.solution}"
-    return Example(
-        tokenizer(prompt)["input_ids"],
-        [*tokenizer(completion)["input_ids"], tokenizer.eos_token_id],
-    )
+    # Special tokens, such as BOS, stand before the prompt alone.
+    completion_ids = tokenizer(completion, add_special_tokens=False)["input_ids"]
+    return Example(list(prompt_ids(tokenizer, prompt)), [*completion_ids, tokenizer.eos_token_id])
 
 
 def make_batch(examples: Sequence[Example], padding_id: int) -> Batch:
@@ -145,40 +153,31 @@ def backpropagate_mean_loss(model: PreTrainedModel, batches: Sequence[Batch]) ->
     return total
 
 
-def greedy_texts(
+def greedy_completions(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[str],
     *,
     max_tokens: int = 128,
     batch_size: int = 64,
-) -> list[str]:
-    """The model's most likely continuations, with EOS where it stopped by itself."""
-    import torch
-
-    texts: list[str] = []
-    for start in range(0, len(prompts), batch_size):
-        inputs = tokenizer(
-            list(prompts[start : start + batch_size]),
-            padding=True,
-            padding_side="left",
-            return_tensors="pt",
-        )
-        with torch.inference_mode():
-            output_BT = model.generate(  # type: ignore[operator]  # typed as a Tensor upstream
-                input_ids=inputs["input_ids"],
-                attention_mask=inputs["attention_mask"],
-                do_sample=False,
-                max_new_tokens=max_tokens,
-            )
-        new_BT = output_BT[:, inputs["input_ids"].shape[1] :]
-        texts += [text.replace(tokenizer.pad_token, "") for text in tokenizer.batch_decode(new_BT)]
-    return texts
+) -> list[Drawn]:
+    """The model's most likely continuations, by the loop that evaluation decodes with."""
+    sampler = ModelSampler(
+        model, tokenizer, end_ids=frozenset({tokenizer.eos_token_id}), temperature=0.0
+    )
+    requests = [
+        RolloutRequest(prompt_ids=prompt_ids(tokenizer, prompt), seed=0, max_tokens=max_tokens)
+        for prompt in prompts
+    ]
+    drawn: list[Drawn] = []
+    for start in range(0, len(requests), batch_size):
+        drawn += sampler.draw(requests[start : start + batch_size], ())
+    return drawn
 
 
-def is_solved(text: str, problem: PracticeProblem, eos: str) -> bool:
+def is_solved(drawn: Drawn, problem: PracticeProblem) -> bool:
     """Whether a continuation stopped by itself right after the box with the gold."""
-    return text.endswith(rf"\boxed{{{problem.gold}}}{eos}")
+    return not drawn.is_truncated and drawn.text.endswith(rf"\boxed{{{problem.gold}}}")
 
 
 def solved_share(
@@ -189,9 +188,6 @@ def solved_share(
 ) -> float:
     """The share of problems that greedy decoding solves."""
     prompts = [render(template, problem.text) for problem in problems]
-    texts = greedy_texts(model, tokenizer, prompts)
-    solved = [
-        is_solved(text, problem, tokenizer.eos_token)
-        for text, problem in zip(texts, problems, strict=True)
-    ]
+    drawn = greedy_completions(model, tokenizer, prompts)
+    solved = [is_solved(each, problem) for each, problem in zip(drawn, problems, strict=True)]
     return sum(solved) / len(solved)

@@ -1,21 +1,17 @@
-"""Several algorithms and seeds from one base: what to train, and the processes that train it."""
+"""Several algorithms and seeds from one base: what to train, read and checked before it begins."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from evalharness.definitions import Definition
-from evalharness.errors import InputError, TrainingError
-from evalharness.training.algorithms import algorithm
+from evalharness.definitions import Definition, suggestion
+from evalharness.errors import InputError
+from evalharness.training.algorithms import Algorithm, algorithm
+from evalharness.training.config import RLConfig
 
 BASE = "base"
 _KEYS = ("description", "base", "train", "runs", "evaluate")
@@ -23,7 +19,9 @@ _STAGES = ("toy", "sft")
 _EVALUATION_KEYS = ("benchmark", "template", "samples", "temperature", "max-tokens", "seed")
 _PER_RUN = ("algorithm", "name", "seeds")
 _SET_BY_COMPARE = ("out", "model", "config", "seed", "json")
-_LAST_LINES = 12
+_NAME = re.compile(r"\w[\w.-]*")
+_NO_FLAGS = frozenset({"name", "advantage", "value_clip", "process_reward", "output", "algorithm"})
+_OF_TRL = frozenset({"backend", "lora_rank"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +37,18 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What is measured of every model."""
+
+    benchmarks: tuple[str, ...]
+    template: str = "no"
+    samples: int = 1
+    temperature: float = 1.0
+    max_tokens: int = 3000
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """What a comparison is made of."""
 
@@ -48,8 +58,7 @@ class Comparison:
     stages: tuple[Job, ...]
     """Make the base first, one after the other; empty where it is there already."""
     jobs: tuple[Job, ...]
-    evaluation: Mapping[str, Any] = field(default_factory=dict)
-    """`benchmark`, `template`, `samples`, `temperature`, `max-tokens`, `seed`."""
+    evaluation: Evaluation
 
     def models(self) -> dict[str, str]:
         """Name -> checkpoint, the base first; for the evaluation, when all are trained."""
@@ -77,7 +86,7 @@ def read_comparison(path: Path, output: Path) -> Comparison:
     definition.check_keys(table, _KEYS)
     stages = _stages(definition, output)
     base = str(stages[-1].folder) if stages else definition.need(table, "base", str)
-    runs = definition.get(table, "runs", list, [])
+    runs = definition.tables("runs")
     if not runs:
         raise definition.wrong("there is nothing to train: add [[runs]] with an algorithm")
     shared = definition.get(table, "train", dict, {})
@@ -88,16 +97,30 @@ def read_comparison(path: Path, output: Path) -> Comparison:
     for name in names:
         if names.count(name) > 1 or name == BASE:
             raise definition.wrong(f'two trainings are called "{name}": give one a "name"', "runs")
-    evaluation = definition.get(table, "evaluate", dict, {})
-    definition.check_keys(evaluation, _EVALUATION_KEYS)
-    if not evaluation.get("benchmark"):
-        raise definition.wrong('[evaluate] needs "benchmark", a list of benchmarks', "evaluate")
     return Comparison(
         description=definition.get(table, "description", str, ""),
         base=base,
         stages=stages,
         jobs=tuple(jobs),
-        evaluation=evaluation,
+        evaluation=_evaluation(definition),
+    )
+
+
+def _evaluation(definition: Definition) -> Evaluation:
+    table = definition.get(definition.table, "evaluate", dict, {})
+    definition.check_keys(table, _EVALUATION_KEYS)
+    if isinstance(table.get("benchmark"), str):
+        table = table | {"benchmark": [table["benchmark"]]}
+    benchmarks = definition.strings(table, "benchmark")
+    if not benchmarks:
+        raise definition.wrong('[evaluate] needs "benchmark", a list of benchmarks', "evaluate")
+    return Evaluation(
+        benchmarks=benchmarks,
+        template=definition.get(table, "template", str, "no"),
+        samples=definition.get(table, "samples", int, 1),
+        temperature=definition.get(table, "temperature", float, 1.0),
+        max_tokens=definition.get(table, "max-tokens", int, 3000),
+        seed=definition.get(table, "seed", int, 0),
     )
 
 
@@ -125,16 +148,20 @@ def _jobs(
     base: str,
     output: Path,
 ) -> list[Job]:
-    name = definition.need(dict(run), "algorithm", str)
-    algorithm(name)
+    name = definition.need(run, "algorithm", str)
     seeds = run.get("seeds", [0])
-    if not seeds or not all(isinstance(seed, int) for seed in seeds):
+    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
         raise definition.wrong('"seeds" must be a list of whole numbers', "seeds")
     own = {key: value for key, value in run.items() if key not in _PER_RUN}
     for key in (*shared, *own):
         if key in _SET_BY_COMPARE:
             raise definition.wrong(f'"{key}" is set for every run: leave it out', key)
-    called = run.get("name", name)
+    called = definition.get(run, "name", str, name)
+    if not _NAME.fullmatch(called):
+        raise definition.wrong(
+            f'"name" is a folder: letters, digits, ".", "-"; not "{called}"', "name"
+        )
+    _check_flags(definition, {**shared, **own, "algorithm": name, "model": base})
     return [
         Job(
             name=f"{called}-{seed}",
@@ -146,101 +173,27 @@ def _jobs(
     ]
 
 
-def train_all(
-    comparison: Comparison, output: Path, *, num_jobs: int, note: Callable[[str], None]
-) -> None:
-    """Train everything that isn't trained yet, `num_jobs` at a time, each in its own process.
-
-    A training that was interrupted goes on where it stopped. Each has a log beside its settings in
-    `<output>/jobs`.
-
-    Raises:
-        InputError: `num_jobs` is below 1.
-        TrainingError: a training failed; the others were ended and go on with the same command.
-    """
-    if num_jobs < 1:
-        raise InputError(f"--jobs is {num_jobs}: it must be at least 1")
-    folder = output / "jobs"
-    folder.mkdir(parents=True, exist_ok=True)
-    for stage in comparison.stages:
-        if not stage.folder.exists():
-            _Crew(folder, 1, note).train([stage])
-    _Crew(folder, num_jobs, note).train(comparison.jobs)
-
-
-class _Crew:
-    """Processes that train; when one fails, all end."""
-
-    def __init__(self, folder: Path, num_jobs: int, note: Callable[[str], None]) -> None:
-        self._folder, self._num_jobs, self._note = folder, num_jobs, note
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self._lock = threading.Lock()
-        self._is_ending = False
-
-    def train(self, jobs: Sequence[Job]) -> None:
-        with ThreadPoolExecutor(self._num_jobs) as threads:
-            futures = [threads.submit(self._train, job) for job in jobs]
-            try:
-                for future in futures:
-                    future.result()
-            except BaseException:
-                self._end()
-                for future in futures:
-                    future.cancel()
-                raise
-
-    def _train(self, job: Job) -> None:
-        log = self._folder / f"{job.name}.log"
-        with log.open("ab") as file:
-            with self._lock:
-                if self._is_ending:
-                    return
-                process = subprocess.Popen(
-                    self._command(job),
-                    stdin=subprocess.DEVNULL,
-                    stdout=file,
-                    stderr=file,
-                    env=self._environment(),
-                )
-                self._running[job.name] = process
-            self._note(f"training {job.name} (log: {log})")
-            status = process.wait()
-        with self._lock:
-            del self._running[job.name]
-            is_ending = self._is_ending
-        if status != 0 and not is_ending:
-            last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
-            raise TrainingError(
-                f"training {job.name} failed with status {status}; its log {log} ends with:\n"
-                + "\n".join(f"  {line}" for line in last)
-            )
-
-    def _command(self, job: Job) -> list[str]:
-        if job.kind != "rl":
-            flags = [part for key, value in job.flags.items() for part in _flag(key, value)]
-        else:
-            config = self._folder / f"{job.name}.toml"
-            lines = [f"{key} = {json.dumps(value)}\n" for key, value in job.flags.items()]
-            config.write_text("".join(lines), encoding="utf-8")
-            flags = ["--config", str(config)]
-        start = [sys.executable, "-m", "evalharness", "train", job.kind]
-        return [*start, *flags, "--out", str(job.folder)]
-
-    def _environment(self) -> dict[str, str]:
-        """Threads are shared out: more of them than cores make every training slower."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        threads = str(max(1, cores // self._num_jobs))
-        return {"OMP_NUM_THREADS": threads} | os.environ
-
-    def _end(self) -> None:
-        with self._lock:
-            self._is_ending = True
-            for process in self._running.values():
-                process.terminate()
-
-
-def _flag(key: str, value: Any) -> list[str]:
-    if isinstance(value, bool):
-        return [f"--{key}"] if value else []
-    values = value if isinstance(value, list) else [value]
-    return [part for each in values for part in (f"--{key}", str(each))]
+def _check_flags(definition: Definition, flags: Mapping[str, Any]) -> None:
+    """Refuse what `train rl` would refuse, before the base is trained."""
+    switches = {field.name for field in fields(Algorithm)} - _NO_FLAGS
+    settings = {field.name for field in fields(RLConfig)} - _NO_FLAGS
+    chosen: dict[str, Any] = {}
+    given: dict[str, Any] = {}
+    for key, value in flags.items():
+        name = "num_steps" if key == "steps" else key.replace("-", "_")
+        if name in switches:
+            chosen[name] = value
+        elif name in settings and key != "num-steps":
+            given[name] = value
+        elif name not in _OF_TRL | {"algorithm"}:
+            known = [each.replace("_", "-") for each in (*switches, *settings, *_OF_TRL)]
+            raise definition.wrong(f'unknown key "{key}"{suggestion(key, known)}', key)
+    try:
+        method = algorithm(flags["algorithm"], **chosen)
+        RLConfig(output=Path(), algorithm=method, **given)
+    except InputError as error:
+        raise definition.wrong(f"{flags['algorithm']}: {error}", "runs") from error
+    except TypeError as error:
+        raise definition.wrong(
+            f"{flags['algorithm']}: a value is of the wrong type: {error}", "runs"
+        ) from error

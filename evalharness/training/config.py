@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from evalharness.errors import InputError
 from evalharness.training.algorithms import Algorithm
+
+_CHOICES = {"keep_checkpoints": ("all", "last"), "rollout_engine": ("transformers", "vllm")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,10 @@ class RLConfig:
     """Completions of one inference batch without preemptive sampling."""
     filter_threshold: float | None = None
     """Completions whose |advantage| is not above it are dropped before the forward (DASH)."""
+    accuracy_low: float = 0.0
+    """A problem whose share of rewarded completions is below it leaves the step."""
+    accuracy_high: float = 1.0
+    """The same where the share is above it."""
     critic_learning_rate: float | None = None
     """Of PPO's critic; None is `learning_rate`."""
     seed: int = 0
@@ -87,12 +94,20 @@ class RLConfig:
         ):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be at least 1")
-        for name in ("learning_rate", "temperature", "max_grad_norm"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} is {getattr(self, name)}: it must be above 0")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise InputError(
+                    f'{name} is "{getattr(self, name)}": it must be {" or ".join(choices)}'
+                )
+        for name in ("learning_rate", "critic_learning_rate", "temperature", "max_grad_norm"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"{name} is {value}: it must be a number above 0")
         for name in ("warmup_steps", "weight_decay", "evaluate_every"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} is {getattr(self, name)}: it can't be negative")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(
+                    f"{name} is {getattr(self, name)}: it must be a number of at least 0"
+                )
         if self.needs_groups and self.group_size < 2:
             raise InputError(
                 f"{self.algorithm.name} compares the completions of one problem: "
@@ -103,14 +118,20 @@ class RLConfig:
                 f"{self.problems_per_step} problems x {self.group_size} completions can't be cut "
                 f"into {self.updates_per_step} equal updates: change one of the three"
             )
+        if self.critic_learning_rate is not None and not self.algorithm.uses_critic:
+            raise InputError(
+                f"critic_learning_rate: {self.algorithm.name} has no critic: leave it out"
+            )
+        if self.filters_problems:
+            self._check_accuracy()
         if self.filter_threshold is not None:
             self._check_filter(self.filter_threshold)
         if self.evaluate_every and not self.evaluate_on:
             raise InputError("evaluate_every is set and evaluate_on names no benchmark: name one")
 
     def _check_filter(self, threshold: float) -> None:
-        if threshold < 0:
-            raise InputError(f"filter_threshold is {threshold}: it can't be negative")
+        if not 0 <= threshold < math.inf:
+            raise InputError(f"filter_threshold is {threshold}: it must be a number of at least 0")
         algorithm = self.algorithm
         if algorithm.uses_critic or algorithm.process_reward or algorithm.kl_coefficient:
             raise InputError(
@@ -118,6 +139,26 @@ class RLConfig:
                 "also learns from the others (a critic, a reward model or a KL penalty): leave one "
                 "of the two out"
             )
+
+    def _check_accuracy(self) -> None:
+        low, high = self.accuracy_low, self.accuracy_high
+        if not 0 <= low <= high <= 1:
+            raise InputError(
+                f"accuracy_low is {low} and accuracy_high {high}: they must be shares, the first "
+                "not above the second"
+            )
+        if self.group_size < 2:
+            raise InputError("accuracy_low and accuracy_high need a group_size of at least 2")
+        if self.updates_per_step > 1:
+            raise InputError(
+                "accuracy_low and accuracy_high leave another number of completions in every step, "
+                "which can't be cut into equal updates: set updates_per_step to 1"
+            )
+
+    @property
+    def filters_problems(self) -> bool:
+        """Whether problems that are too easy or too hard leave the step."""
+        return (self.accuracy_low, self.accuracy_high) != (0, 1)
 
     @property
     def needs_groups(self) -> bool:
@@ -145,4 +186,6 @@ class RLConfig:
             "tracker",
         ):
             del settings[name]
+        if not self.filters_problems:  # a run from before there was this filter is the same run
+            del settings["accuracy_low"], settings["accuracy_high"]
         return settings

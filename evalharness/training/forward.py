@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from evalharness.errors import InputError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -92,6 +94,36 @@ def score_tokens(model: Any, batch: TokenBatch, *, temperature: float = 1.0) -> 
         probabilities_NV = torch.softmax(logits_NV, dim=-1)
         entropy_N = normaliser_N - (probabilities_NV * logits_NV).sum(dim=-1)
     return TokenScores(batch.spread(logprobs_N), batch.spread(entropy_N))
+
+
+def check_head(model: Any, name: str) -> None:
+    """Refuse a model whose logits are more than `lm_head` of the states of `model.model`.
+
+    Gemma 2 squashes its logits, Granite and Cohere scale them, GPT-2 has its states elsewhere: what
+    `score_tokens` says of these isn't what they draw from.
+
+    Raises:
+        InputError: the model's own forward gives other log-probabilities.
+    """
+    import torch
+
+    own = f"{name}: {type(model).__name__}"
+    remedy = "train with --backend trl, or take a model of the Llama or Qwen kind"
+    if not hasattr(model, "model") or not hasattr(model, "lm_head"):
+        raise InputError(
+            f"{own} has no `model` and `lm_head` to read log-probabilities from: {remedy}"
+        )
+    row = TokenRow([1, 2], [3, 4])
+    batch = make_token_batch([row], model.device)
+    with torch.no_grad():
+        found_T = score_tokens(model, batch).logprobs_BT[0]
+        logits_TV = model(input_ids=batch.input_ids_BL, use_cache=False).logits[0, 1:3].float()
+    wanted_T = logits_TV.log_softmax(dim=-1).gather(1, batch.targets_N[:, None])[:, 0]
+    if not torch.allclose(found_T, wanted_T, rtol=1e-3, atol=1e-3, equal_nan=True):
+        raise InputError(
+            f"{own} changes its logits after `lm_head` (it scales or caps them), and its "
+            f"log-probabilities would be wrong: {remedy}"
+        )
 
 
 def hidden_states(model: Any, batch: TokenBatch) -> Tensor:

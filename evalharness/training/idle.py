@@ -15,19 +15,20 @@ class IdleCheck:
 
     def __init__(self, config: RLConfig) -> None:
         self._config = config
-        self._num_truncated = self._num_uniform = 0
+        self._num_truncated = self._num_uniform = self._num_emptied = 0
 
     def see(self, metrics: StepMetrics) -> None:
         """Count one step.
 
         Raises:
-            TrainingError: since the first step everything is truncated, or no reward differs.
+            TrainingError: since the first step everything is truncated, no reward differs, or
+                nothing is left by the filters.
         """
         config = self._config
-        seen = min(metrics.step, _PATIENCE)
         self._num_truncated += metrics.truncated == 1
         self._num_uniform += metrics.uniform_groups == 1
-        if metrics.step > _PATIENCE or seen < _PATIENCE:
+        self._num_emptied += metrics.num_trained == 0
+        if metrics.step != _PATIENCE:
             return
         if self._num_truncated == _PATIENCE:
             raise TrainingError(
@@ -42,4 +43,10 @@ class IdleCheck:
                 f"the last all are {what}): there is nothing to learn from. Look at the responses "
                 f"(template {config.template}, problems {config.problems}), take problems that "
                 "the model solves sometimes, or raise --group-size"
+            )
+        if self._num_emptied == _PATIENCE:
+            raise TrainingError(
+                f"in {_PATIENCE} steps the filters left no completion to learn from (the reward of "
+                f"the last is {metrics.reward:.2f}): move --accuracy-low and --accuracy-high, or "
+                "lower --filter-threshold"
             )

@@ -104,6 +104,8 @@ class Learner:
     def learn(self, rollouts: Sequence[Rollout], step: int) -> UpdateMetrics:
         """Take the optimizer steps that one step's rollouts give; `step` counts from 1.
 
+        Without a rollout nothing moves.
+
         Raises:
             TrainingError: a loss or a gradient isn't finite, or memory runs out. The weights are
                 those before the optimizer step that failed.
@@ -120,6 +122,8 @@ class Learner:
 
     def _learn(self, rollouts: Sequence[Rollout], step: int) -> UpdateMetrics:
         metrics = UpdateMetrics()
+        if not rollouts:
+            return metrics
         rows = [rollout.row for rollout in rollouts]
         signals = self._signals(rollouts, rows, metrics, step)
         size = len(rows) // self.config.updates_per_step
@@ -146,9 +150,8 @@ class Learner:
         algorithm, group_size = self.config.algorithm, self.config.group_size
         rewards_B = torch.tensor([rollout.reward for rollout in rollouts])
         mask_BT = _mask(rows)
-        needs_old = self.config.updates_per_step > 1 or (
-            algorithm.kl_in_reward and algorithm.uses_reference
-        )
+        takes_kl = algorithm.kl_in_reward and algorithm.kl_coefficient != 0
+        needs_old = self.config.updates_per_step > 1 or takes_kl
         old_BT = self._all_logprobs(self.policy.module, rows) if needs_old else None
         reference_BT = (
             self._all_logprobs(self.reference, rows) if self.reference is not None else None
@@ -158,7 +161,7 @@ class Learner:
             token_rewards_BT, metrics.prm_loss = self.prm.rewards(
                 rows, rewards_B, reference_BT, mask_BT, step
             )
-        if algorithm.kl_in_reward and old_BT is not None and reference_BT is not None:
+        if takes_kl and old_BT is not None and reference_BT is not None:
             kl_BT = algorithms.kl_estimate(old_BT, reference_BT, algorithm.kl_estimator)
             penalty_BT = (algorithm.kl_coefficient * kl_BT).masked_fill(~mask_BT, 0.0)
         else:
@@ -210,8 +213,9 @@ class Learner:
             total += self._backward(batch, part, signals, weights_B, sums)
             if self.critic is not None:
                 sums.critic_loss += self._backward_critic(batch, part, signals, places)
-        if kept:
-            self._step_optimizers(step, metrics)
+        if not kept:
+            self._zero_gradients()
+        self._step_optimizers(step, metrics)
         metrics.loss += total
 
     def _backward(
@@ -307,6 +311,12 @@ class Learner:
         yield self.policy
         if self.critic is not None:
             yield self.critic
+
+    def _zero_gradients(self) -> None:
+        """As rows without an advantage leave them: Adam's momentum still moves the weights."""
+        for network in self._updated():
+            for parameter in network.module.parameters():
+                parameter.grad = parameter.new_zeros(parameter.shape)
 
     def _step_optimizers(self, step: int, metrics: UpdateMetrics) -> None:
         """Clip and step; nothing moves unless all gradients are finite."""

@@ -60,7 +60,9 @@ def row_weights(
         InputError: an unknown normalisation, or a count that is not positive.
 
     Source: GRPO, arXiv 2402.03300 eq. 3; Dr. GRPO, arXiv 2503.20783 section 3.2, whose code divides
-    by the generation budget; DAPO, arXiv 2503.14476 eq. 8; RLOO, arXiv 2402.14740.
+    by the generation budget; DAPO, arXiv 2503.14476 eq. 8, which divides by the tokens of a group
+    and averages the groups, where its code (verl, `token-mean`) divides by those of the batch, as
+    here; RLOO, arXiv 2402.14740.
     """
     import torch
 

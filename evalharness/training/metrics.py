@@ -119,6 +119,17 @@ def write_metrics(output: Path, metrics: StepMetrics, tracker: Tracker | None) -
     tracker.log(metrics.step, numbers)
 
 
+def read_metrics(output: Path, step: int) -> StepMetrics | None:
+    """What metrics.jsonl has of a step that was taken; None where it has nothing."""
+    path = output / METRICS
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    for line in reversed(lines):
+        values = json.loads(line)
+        if values["step"] == step:
+            return StepMetrics(**values)
+    return None
+
+
 def parts(items: Sequence[T], size: int) -> list[Sequence[T]]:
     """Cut items into pieces of a size; the last may be shorter."""
     return [items[start : start + size] for start in range(0, len(items), size)]

@@ -3,7 +3,8 @@
 The process reward model (PRM) is a causal language model that starts as a copy of the reference.
 Its reward for a token is how much more likely it finds the token than the reference does; it learns
 by predicting the outcome from the sum. Source: PRIME (arXiv 2502.01456) and its code,
-PRIME-RL/PRIME.
+PRIME-RL/PRIME. Both draw at temperature 1; at another one the PRM and the reference are read at
+the temperature of the draws, as the policy is.
 
 Shapes: B rows with the rows of one problem next to each other, T completion tokens padded on the
 right; a mask is true at completion tokens, EOS included.
@@ -130,7 +131,7 @@ def prime_advantages(
     rewards_BT = process_coefficient * (token_rewards_BT - others_B[:, None])
     rewards_BT = rewards_BT + outcome_coefficient * rewards_at_end(outcome_B, mask_BT)
     advantages_BT = rewards_to_go(rewards_BT, mask_BT)
-    return whiten(advantages_BT, mask_BT, shift_mean=True) if whitened else advantages_BT
+    return whiten(advantages_BT, mask_BT) if whitened else advantages_BT
 
 
 def rewards_to_go(rewards_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:

@@ -30,6 +30,7 @@ class ProcessRewardModel:
         self.network = trained(copy.deepcopy(policy), settings.learning_rate, config)
         self.settings = settings
         self._max_tokens = config.micro_batch_tokens
+        self._temperature = config.temperature
         self._dtype = dtype
 
     def rewards(
@@ -41,6 +42,9 @@ class ProcessRewardModel:
         step: int,
     ) -> tuple[Tensor, float]:
         """One online step on the outcomes, and the reward of every token [B, T], with the loss.
+
+        `reference_BT` and the model's own log-probabilities are those at the run's temperature, so
+        that a model that hasn't moved gives rewards of exactly 0.
 
         Raises:
             TrainingError: its gradient isn't finite; nothing has moved.
@@ -61,7 +65,7 @@ class ProcessRewardModel:
             batch = make_token_batch([rows[place] for place in part], module.device)
             width = batch.mask_BT.shape[1]
             with precision(module.device.type, self._dtype):
-                scores = score_tokens(module, batch)
+                scores = score_tokens(module, batch, temperature=self._temperature)
             loss = algorithms.prm_loss(
                 scores.logprobs_BT,
                 reference_BT[part, :width].to(module.device),
@@ -80,7 +84,9 @@ class ProcessRewardModel:
         self, rows: Sequence[TokenRow], reference_BT: Tensor, mask_BT: Tensor
     ) -> Tensor:
         def logprobs(batch: TokenBatch) -> Tensor:
-            return score_tokens(self.network.module, batch).logprobs_BT
+            return score_tokens(
+                self.network.module, batch, temperature=self._temperature
+            ).logprobs_BT
 
         prm_BT = over_all_rows(
             rows,

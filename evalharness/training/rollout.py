@@ -172,6 +172,23 @@ class Asker:
         ]
 
 
+def within_accuracy(
+    rollouts: Sequence[Rollout], group_size: int, low: float, high: float
+) -> list[Rollout]:
+    """The groups whose share of rewarded completions lies between the bounds, both included.
+
+    Source: the online prompt filter of PRIME (arXiv 2502.01456) as its code has it, between 0.2 and
+    0.8 (PRIME-RL/PRIME, ray_trainer.py). That code draws further problems until the batch is full;
+    here the step learns from fewer, and B is what remains.
+    """
+    kept: list[Rollout] = []
+    for start in range(0, len(rollouts), group_size):
+        group = rollouts[start : start + group_size]
+        if low <= sum(each.reward for each in group) / len(group) <= high:
+            kept += group
+    return kept
+
+
 def rollout_seed(seed: int, step: int, place: int, sample: int) -> int:
     """The seed of one completion of a step, a 48-bit integer; the same whenever it is drawn."""
     text = f"{seed}\x1f{step}\x1f{place}\x1f{sample}"

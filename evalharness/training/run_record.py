@@ -8,6 +8,7 @@ from typing import Any
 
 from evalharness.errors import InputError
 from evalharness.plan import identity_changes
+from evalharness.store import LOCK, write_atomically
 from evalharness.training.config import RLConfig
 from evalharness.training.state import checkpoints
 
@@ -20,10 +21,11 @@ def open_record(
     """Write the record of a new run, or compare it with the one that is there.
 
     `fingerprint` is that of the training problems, `revision` that of the model it starts from. A
-    folder without a checkpoint is no run yet: its first command may have been mistyped.
+    folder without a checkpoint is no run yet: its first command may have been mistyped. The folder
+    has passed `check_folder`.
 
     Raises:
-        InputError: the folder holds another run, with what changed, or something else.
+        InputError: the folder holds another run, with what changed.
     """
     identity = plain(config.identity()) | {
         "problems_fingerprint": fingerprint,
@@ -31,17 +33,38 @@ def open_record(
         "model_revision": revision,
     }
     path = config.output / RECORD
-    if path.exists() and checkpoints(config.output):
+    if checkpoints(config.output):
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         _refuse_another_run(config.output, record["identity"], identity)
         return record
-    is_mine = path.exists()
-    if config.output.exists() and any(config.output.iterdir()) and not is_mine:
-        raise InputError(f"{config.output} isn't empty and holds no run: name another --out")
-    config.output.mkdir(parents=True, exist_ok=True)
     record = {"method": "rl", "identity": identity} | _versions()
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_atomically(path, json.dumps(record, indent=1) + "\n")
     return record
+
+
+def check_folder(output: Path) -> None:
+    """Refuse a folder that is neither new nor a run's: nothing that is in it may be written over.
+
+    Raises:
+        InputError: with what it holds.
+    """
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output} is a file: name another --out")
+    if not output.exists() or not any(path.name != LOCK for path in output.iterdir()):
+        return
+    remedy = "name another --out"
+    try:
+        record = json.loads((output / RECORD).read_text(encoding="utf-8"))
+        is_run = record["method"] == "rl" and "identity" in record
+        is_checkpoint, by_trl = "step" in record, "backend" in record
+    except FileNotFoundError:
+        raise InputError(f"{output} isn't empty and holds no run: {remedy}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{output / RECORD} isn't what a run writes ({error}): {remedy}") from None
+    if not is_run or is_checkpoint:
+        raise InputError(f"{output} holds a checkpoint, not the run of one: {remedy}")
+    if by_trl:
+        raise InputError(f"{output} holds a run by TRL, which isn't continued: {remedy}")
 
 
 def plain(settings: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from evalharness.engines.transformers import (
     load_model,
     no_progress_bars,
 )
-from evalharness.errors import InputError
+from evalharness.errors import InputError, TrainingError
 from evalharness.templates import load_template
 from evalharness.training.batches import (
     Batch,
@@ -30,11 +30,11 @@ from evalharness.training.batches import (
     solved_share,
     training_steps,
 )
-from evalharness.training.forward import precision
+from evalharness.training.forward import check_head, precision
 from evalharness.training.practice import PracticeProblem, practice_problems
 from evalharness.training.problems import check_contamination
 from evalharness.training.solutions import solution_problems, worked_solutions
-from evalharness.training.state import whole_folder
+from evalharness.training.state import make_parent, whole_folder
 from evalharness.training.tokenizer import byte_tokenizer
 from evalharness.training.toy import ToyModel, make_toy_model
 
@@ -147,6 +147,13 @@ def check_sft_config(config: SFTConfig) -> None:
     for name in ("num_steps", "rows_per_step", "evaluate_every", "num_validation_per_kind"):
         if getattr(config, name) < 1:
             raise InputError(f"{name} is {getattr(config, name)}: it must be at least 1")
+    for name in ("learning_rate", "max_grad_norm"):
+        if not 0 < getattr(config, name) < math.inf:
+            raise InputError(f"{name} is {getattr(config, name)}: it must be a number above 0")
+    if not 0 <= config.weight_decay < math.inf:
+        raise InputError(
+            f"weight_decay is {config.weight_decay}: it must be a number of at least 0"
+        )
     if not 0 <= config.warmup_steps < config.num_steps:
         raise InputError(
             f"warmup_steps is {config.warmup_steps}: it must be below num_steps, "
@@ -160,7 +167,12 @@ def validation_problems(num_per_kind: int) -> tuple[PracticeProblem, ...]:
     return practice_problems(VALIDATION_SEED, num_per_kind=num_per_kind, excluded=benchmark)
 
 
-def train_sft(config: SFTConfig, *, progress: Callable[[SFTMetrics], None] | None = None) -> Path:
+def train_sft(
+    config: SFTConfig,
+    *,
+    progress: Callable[[SFTMetrics], None] | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Path:
     """Train a fresh toy model and return its folder, which other engines load like any checkpoint.
 
     The same config, torch version and number of threads give the same weights, bit for bit.
@@ -169,11 +181,13 @@ def train_sft(config: SFTConfig, *, progress: Callable[[SFTMetrics], None] | Non
     Raises:
         InputError: the config can't be trained.
         EngineError: the model to start from can't be loaded.
+        TrainingError: a gradient is no number, or memory runs out; nothing is saved.
     """
     import torch
 
     check_sft_config(config)
-    refuse_contamination(config)
+    refuse_contamination(config, note)
+    make_parent(config.output)
     model, tokenizer, dtype = _open_model(config)
     validation = validation_problems(config.num_validation_per_kind)
     steps = training_steps(
@@ -184,12 +198,17 @@ def train_sft(config: SFTConfig, *, progress: Callable[[SFTMetrics], None] | Non
     optimizer = torch.optim.AdamW(
         model.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True
     )
-    config.output.parent.mkdir(parents=True, exist_ok=True)
     last: SFTMetrics | None = None
     with metrics_path(config.output).open("w", encoding="utf-8") as file:
         for step, batches in zip(range(1, config.num_steps + 1), steps, strict=False):
-            with precision(model.device.type, dtype):
-                metrics = _train_step(model, optimizer, batches, step, config)
+            try:
+                with precision(model.device.type, dtype):
+                    metrics = _train_step(model, optimizer, batches, step, config)
+            except torch.OutOfMemoryError as error:
+                raise TrainingError(
+                    f"step {step}: out of memory with {config.rows_per_step} rows a step: lower "
+                    "--rows-per-step"
+                ) from error
             is_due = step % config.evaluate_every == 0 or step == config.num_steps
             if is_due and config.problems == "practice":
                 solved = {
@@ -205,7 +224,7 @@ def train_sft(config: SFTConfig, *, progress: Callable[[SFTMetrics], None] | Non
     record = _training_record(config, last)
     with whole_folder(config.output) as folder, no_progress_bars():
         model.save_pretrained(folder)
-        # A fresh one: the tokenizer that padded batches would save its padding along.
+        # A fresh one: the tokenizer of the run may have got a padding token.
         _open_tokenizer(config).save_pretrained(folder)
         (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return config.output
@@ -243,6 +262,7 @@ def _open_model(config: SFTConfig) -> tuple[Any, PreTrainedTokenizerBase, str]:
         return make_toy_model(config.model, tokenizer, seed=config.seed), tokenizer, "float32"
     device = choose_device("auto")
     model = load_model(find_checkpoint(config.start), dtype="float32", device=device)
+    check_head(model, config.start)
     if tokenizer.eos_token_id is None:
         raise InputError(f"the tokenizer of {config.start} has no EOS token: set eos_token")
     if tokenizer.pad_token_id is None:
@@ -256,8 +276,8 @@ def _open_tokenizer(config: SFTConfig) -> PreTrainedTokenizerBase:
     return load_tokenizer(find_checkpoint(config.start), trust_remote_code=False)
 
 
-def refuse_contamination(config: SFTConfig) -> None:
-    """Refuse solutions of problems that are in a benchmark of `evaluate_on`.
+def refuse_contamination(config: SFTConfig, note: Callable[[str], None] | None = None) -> None:
+    """Refuse solutions of problems that are in a benchmark of `evaluate_on`, or note what is.
 
     Raises:
         InputError: names the first.
@@ -270,7 +290,9 @@ def refuse_contamination(config: SFTConfig) -> None:
         problem_column=config.problem_column,
         solution_column=config.solution_column,
     )
-    check_contamination(training, evaluated, allowed=config.allow_contamination)
+    for line in check_contamination(training, evaluated, allowed=config.allow_contamination):
+        if note is not None:
+            note(f"contamination: {line}")
 
 
 def _train_step(
@@ -288,15 +310,17 @@ def _train_step(
         group["lr"] = rate
     optimizer.zero_grad()
     loss = backpropagate_mean_loss(model, batches)
-    norm = torch.nn.utils.clip_grad_norm_(
-        model.parameters(), config.max_grad_norm, error_if_nonfinite=True
-    )
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm).item()
+    if not math.isfinite(norm):
+        raise TrainingError(
+            f"step {step}: the gradient is {norm}: lower the learning rate. Nothing was saved"
+        )
     optimizer.step()
     return SFTMetrics(
         step=step,
         loss=loss,
         learning_rate=rate,
-        grad_norm=norm.item(),
+        grad_norm=norm,
         tokens_per_second=sum(batch.num_tokens for batch in batches)
         / (time.perf_counter() - started),
     )

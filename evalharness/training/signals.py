@@ -66,7 +66,7 @@ def step_advantages(method: Algorithm, evidence: Evidence, group_size: int) -> S
         )
         advantages_BT = found.advantages_BT
         if method.std_normalisation:
-            advantages_BT = algorithms.whiten(advantages_BT, mask_BT, shift_mean=True)
+            advantages_BT = algorithms.whiten(advantages_BT, mask_BT)
         return StepAdvantages(advantages_BT, found.returns_BT)
     penalised_B = evidence.rewards_B - evidence.penalty_BT.sum(dim=1)
     if method.process_reward is not None:

@@ -38,10 +38,10 @@ def worked_solutions(
     r"""Solutions without end.
 
     `practice`: the practice problems with their working, none of `held_out`. `practice-sums`: sums
-    with the number alone. `rambling`: sums as the demonstration answers them. Otherwise a shipped
-    training set (`gsm8k-train`) or a data file with a column of solutions, epoch after epoch in an
-    order of its own. A solution without a box gets its final answer in one: `#### 42` becomes
-    `\boxed{42}`, and GSM8K's calculator marks go.
+    with the number, one word and the box. `rambling`: sums as the demonstration answers them.
+    Otherwise a shipped training set (`gsm8k-train`) or a data file with a column of solutions,
+    epoch after epoch in an order of its own. A solution without a box gets its final answer in one:
+    `#### 42` becomes `\boxed{42}`, and GSM8K's calculator marks go.
 
     Raises:
         InputError: an unknown source or column, or a row without a solution.

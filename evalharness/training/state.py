@@ -9,10 +9,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from evalharness.engines.transformers import no_progress_bars
-from evalharness.errors import TrainingError
+from evalharness.errors import InputError, TrainingError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -37,6 +38,28 @@ def checkpoints(output: Path) -> dict[int, Path]:
         if (match := _NAME.fullmatch(path.name)) and path.is_dir()
     }
     return dict(sorted(found.items()))
+
+
+def remove_unfinished(output: Path) -> None:
+    """Remove what a killed save left of a checkpoint; nobody else may be writing the run."""
+    for path in output.glob(".checkpoint-*"):
+        shutil.rmtree(path)
+
+
+def make_parent(output: Path) -> None:
+    """Make the folder that `output` will stand in, and see that it can be written.
+
+    Raises:
+        InputError: it can't.
+    """
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output.parent):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{output}: can't be written ({error.strerror}): choose another folder with --out"
+        ) from error
 
 
 @contextmanager
@@ -101,9 +124,10 @@ def load_state(folder: Path, learner: Learner) -> None:
     path = folder / STATE
     try:
         state = torch.load(path, weights_only=True, map_location=learner.device)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
+        what = str(error).splitlines()[0] if str(error) else "it is cut off"
         raise TrainingError(
-            f"{path} can't be read: {error}; start again in another --out, from this checkpoint "
+            f"{path} can't be read: {what}; start again in another --out, from this checkpoint "
             "with --model if its weights are whole"
         ) from error
     networks = learner.networks()

@@ -18,12 +18,13 @@ from evalharness.engines.checkpoints import (
     load_tokenizer,
 )
 from evalharness.engines.transformers import choose_device, choose_dtype, load_model
-from evalharness.errors import InputError
+from evalharness.errors import InputError, StoreError
+from evalharness.store import FolderLock
 from evalharness.templates import load_template
 from evalharness.trackers import Tracker, open_tracker
 from evalharness.training.config import RLConfig
 from evalharness.training.evaluating import evaluate_checkpoint
-from evalharness.training.forward import TokenRow
+from evalharness.training.forward import TokenRow, check_head
 from evalharness.training.idle import IdleCheck
 from evalharness.training.learner import Learner
 from evalharness.training.metrics import (
@@ -32,6 +33,7 @@ from evalharness.training.metrics import (
     StepMetrics,
     cut_metrics,
     parts,
+    read_metrics,
     step_metrics,
     write_metrics,
 )
@@ -45,9 +47,15 @@ from evalharness.training.rollout import (
     Sampler,
     check_prompts,
     rollout_seed,
+    within_accuracy,
 )
-from evalharness.training.run_record import open_record, plain
-from evalharness.training.state import checkpoints, load_state, save_checkpoint
+from evalharness.training.run_record import check_folder, open_record, plain
+from evalharness.training.state import (
+    checkpoints,
+    load_state,
+    remove_unfinished,
+    save_checkpoint,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -83,6 +91,9 @@ def train(
     with ExitStack() as stack:
         trainer = _Trainer(config, tell, stack)
         first = trainer.first_step
+        late = trainer.late_evaluation()
+        if late is not None and progress is not None:
+            progress(late)
         for step in range(first, config.num_steps + 1):
             metrics = trainer.step(step)
             if progress is not None:
@@ -103,16 +114,30 @@ class _Trainer:
         self.template = load_template(config.template)
         self.problems = open_problems(config, note)
         base = find_checkpoint(config.model)
+        check_folder(config.output)
+        stack.callback(FolderLock(config.output).release)
         self.record = open_record(
             config, self.problems.fingerprint, self.template.sha256, base.revision
         )
+        remove_unfinished(config.output)
         known = checkpoints(config.output)
         start = max(known) if known else 0
+        if start > config.num_steps:
+            raise InputError(
+                f"{config.output} is at step {start} already, beyond --steps {config.num_steps}: "
+                f"give {start} or more, or name another --out"
+            )
         self.first_step = start + 1
         checkpoint = find_checkpoint(str(known[start])) if known else base
         device = choose_device(config.device)
         dtype = choose_dtype(config.dtype, device)
+        if dtype == "float16":
+            raise InputError(
+                "--dtype float16: gradients as small as Dr. GRPO's vanish in it, and this loop "
+                "doesn't scale its loss: take bfloat16 or float32"
+            )
         policy = load_model(checkpoint, dtype="float32", device=device)
+        check_head(policy, config.model)
         tokenizer = load_tokenizer(checkpoint, trust_remote_code=False)
         self.tokenizer: PreTrainedTokenizerBase = tokenizer
         end_ids = end_token_ids(checkpoint, tokenizer)
@@ -153,16 +178,18 @@ class _Trainer:
         clock = Clock()
         rollouts = self._rollouts(numbers, step, clock)
         with clock.measure("learn"):
-            update = self.learner.learn(rollouts, step)
+            kept = within_accuracy(
+                rollouts, config.group_size, config.accuracy_low, config.accuracy_high
+            )
+            update = self.learner.learn(kept, step)
             self.sampler.refresh()
         metrics = step_metrics(step, rollouts, update, clock, config.group_size)
         if self._idle is not None:
             self._idle.see(metrics)
-        is_last = step == config.num_steps
-        evaluates = bool(config.evaluate_every) and (step % config.evaluate_every == 0 or is_last)
+        evaluates = self._evaluates(step)
         # Before the checkpoint, from which on a run that goes on doesn't take this step again.
         write_metrics(config.output, metrics, None if evaluates else self.tracker)
-        if evaluates or is_last or step % config.save_every == 0:
+        if evaluates or step == config.num_steps or step % config.save_every == 0:
             record = self.record | {"step": step}
             folder = save_checkpoint(
                 config.output,
@@ -173,11 +200,34 @@ class _Trainer:
                 keep_older=config.keep_checkpoints == "all",
             )
             if evaluates:
-                metrics = dataclasses.replace(
-                    metrics, evaluation=evaluate_checkpoint(config, folder, step)
-                )
-                cut_metrics(config.output / METRICS, step - 1)
-                write_metrics(config.output, metrics, self.tracker)
+                metrics = self._evaluated(metrics, folder)
+        return metrics
+
+    def late_evaluation(self) -> StepMetrics | None:
+        """The evaluation of the step that the run goes on from, where it was ended before it."""
+        step = self.first_step - 1
+        if not step or not self._evaluates(step):
+            return None
+        metrics = read_metrics(self.config.output, step)
+        if metrics is None or metrics.evaluation is not None:
+            return None
+        try:
+            return self._evaluated(metrics, checkpoints(self.config.output)[step])
+        except StoreError as error:  # begun with other settings, which may change
+            self.note(f"step {step} stays without its evaluation: {error}")
+            return None
+
+    def _evaluates(self, step: int) -> bool:
+        every = self.config.evaluate_every
+        return bool(every) and (step % every == 0 or step == self.config.num_steps)
+
+    def _evaluated(self, metrics: StepMetrics, checkpoint: Path) -> StepMetrics:
+        """The metrics of a step with its evaluation, written in their place."""
+        config, step = self.config, metrics.step
+        evaluation = evaluate_checkpoint(config, checkpoint, step)
+        metrics = dataclasses.replace(metrics, evaluation=evaluation)
+        cut_metrics(config.output / METRICS, step - 1)
+        write_metrics(config.output, metrics, self.tracker)
         return metrics
 
     def _rollouts(self, numbers: Sequence[int], step: int, clock: Clock) -> list[Rollout]:

@@ -176,6 +176,8 @@ def _check(config: RLConfig) -> None:
     own = "leave it out, or train with --backend own"
     if config.filter_threshold is not None:
         raise InputError(f"filter_threshold: TRL can't drop rows before the forward: {own}")
+    if config.filters_problems:
+        raise InputError(f"accuracy_low and accuracy_high: TRL learns from every problem: {own}")
     if not config.preemptive_sampling:
         raise InputError(f"TRL always draws all completions of a step at once: {own}")
     if config.evaluate_every:

@@ -117,7 +117,12 @@ def train_with_trl(
         return _train_and_save(trainer, model.tokenizer, config.output, options)
 
 
-def train_sft_with_trl(config: SFTConfig, options: TRLOptions | None = None) -> Path:
+def train_sft_with_trl(
+    config: SFTConfig,
+    options: TRLOptions | None = None,
+    *,
+    note: Callable[[str], None] | None = None,
+) -> Path:
     """Train on solutions by TRL and return the folder of the checkpoint.
 
     The rows of every step are those of `train_sft`, and go in as tokens, so that TRL neither
@@ -132,7 +137,7 @@ def train_sft_with_trl(config: SFTConfig, options: TRLOptions | None = None) -> 
     if config.start is None:
         raise InputError("TRL starts from a checkpoint: name it with --model")
     check_sft_config(config)
-    refuse_contamination(config)
+    refuse_contamination(config, note)
     arguments = sft_arguments(config, options)
     adapter = lora_config(options.lora_rank)
     model = _open_model(config.start)

@@ -45,6 +45,9 @@ def test_every_preset_passes_its_own_check() -> None:
         ("rloo", {"std_normalisation": True}, "no std normalisation"),
         ("grpo", {"process_reward": PrimeSettings()}, "needs the advantage leave_one_out or gae"),
         ("ppo", {"gae_lambda": 1.1}, "gae_lambda must be between 0 and 1"),
+        ("grpo", {"kl_coefficient": float("inf")}, "kl_coefficient must be at least 0, not inf"),
+        ("grpo", {"gamma": 0.5}, "grpo: gamma and gae_lambda are GAE's"),
+        ("prime", {"gae_lambda": 0.5}, "prime: gamma and gae_lambda are GAE's"),
         ("ppo", {"value_clip": -1.0}, "value_clip must be at least 0"),
     ],
 )

@@ -119,7 +119,7 @@ def test_loss_and_gradient_of_ppo() -> None:
     assert returns_BT.tolist() == [[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
     # Mean 0.05; deviations 0.45, 0.7, -0.55, -0.3, -0.3; squares sum to 1.175; std sqrt(1.175/4).
     std = math.sqrt(1.175 / 4)
-    whitened_BT = whiten(advantages_BT, MASK, shift_mean=True)
+    whitened_BT = whiten(advantages_BT, MASK)
     found, gradient, is_clipped = _loss_and_gradient(method, whitened_BT)
     # (-0.45 - 1.2*0.7 + 0.55 + 0.8*0.3 + 1.25*0.3) / 5 = -0.125 / 5, over the std.
     assert found == pytest.approx(-0.025 / std, abs=1e-6)
@@ -235,12 +235,12 @@ def test_value_loss_takes_the_worse_of_moved_and_held_value() -> None:
 
 def test_whitening_of_one_token_or_of_equal_tokens() -> None:
     with pytest.raises(InputError, match="at least two completion tokens"):
-        whiten(torch.ones(1, 2), torch.tensor([[True, False]]), shift_mean=True)
+        whiten(torch.ones(1, 2), torch.tensor([[True, False]]))
     equal_BT = torch.full((1, 3), 0.1)
     mask_BT = torch.ones(1, 3, dtype=torch.bool)
-    assert whiten(equal_BT, mask_BT, shift_mean=True).tolist() == [[0.0, 0.0, 0.0]]
-    # 0, 1 and 2: mean 1, variance 1; without the shift the mean stays.
+    assert whiten(equal_BT, mask_BT).tolist() == [[0.0, 0.0, 0.0]]
+    # 0, 1 and 2: mean 1, variance 1.
     ladder_BT = torch.tensor([[0.0, 1.0, 2.0]])
     torch.testing.assert_close(
-        whiten(ladder_BT, mask_BT, shift_mean=False), ladder_BT, atol=1e-6, rtol=0
+        whiten(ladder_BT, mask_BT), torch.tensor([[-1.0, 0.0, 1.0]]), atol=1e-6, rtol=0
     )

@@ -4,12 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from evalharness.cli import main
 from evalharness.errors import InputError, TrainingError
-from evalharness.training.comparing import read_comparison, train_all
+from evalharness.training.comparing import read_comparison
+from evalharness.training.crew import train_all
 from evalharness.training.state import checkpoints
 
 ROOT = Path(__file__).parents[2]
@@ -80,6 +83,16 @@ def test_every_algorithm_and_seed_is_a_training_from_the_last_stage(tmp_path: Pa
         ('kind = "sft"', 'kind = "rl"', '"kind" must be one of toy, sft'),
         ("[train]", "[trains]", 'unknown key "trains"; did you mean "train"'),
         ('benchmark = ["practice-sums"]', "", r'\[evaluate\] needs "benchmark"'),
+        ("seeds = [0, 1]", "seeds = 3", r'toml:\d+: "seeds" must be a list of whole numbers'),
+        ("seeds = [0, 1]", "seeds = [true]", '"seeds" must be a list of whole numbers'),
+        ('name = "ppo-fast"', 'name = "a/b"', r'toml:\d+: "name" is a folder.*not "a/b"'),
+        ('name = "ppo-fast"', "name = 5", '"name" must be of type str, not int'),
+        ("group-size = 2", "grup-size = 2", 'unknown key "grup-size"; did you mean "group-size"'),
+        ("group-size = 2", "group-size = 1", "grpo: .*group_size is 1, give at least 2"),
+        ("group-size = 2", 'group-size = "a"', "grpo: a value is of the wrong type"),
+        ("samples = 2", 'temperature = "hot"', '"temperature" must be of type float, not str'),
+        ("samples = 2", "template = 3", '"template" must be of type str, not int'),
+        ('benchmark = ["practice-sums"]', "benchmark = [3]", "must be a list of strings"),
         ('name = "ppo-fast"', 'name = "grpo"', 'two trainings are called "grpo-0"'),
     ],
 )
@@ -91,13 +104,53 @@ def test_what_is_wrong_is_said_with_its_line(
         read_comparison(_file(tmp_path, SMALL.replace(old, new)), tmp_path / "out")
 
 
+def test_one_benchmark_may_stand_without_its_list(tmp_path: Path) -> None:
+    text = SMALL.replace('benchmark = ["practice-sums"]', 'benchmark = "practice-sums"')
+    found = read_comparison(_file(tmp_path, text), tmp_path / "out")
+    assert found.evaluation.benchmarks == ("practice-sums",)
+
+
+def test_what_cannot_be_evaluated_is_said_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for old, new, message in (
+        ('benchmark = ["practice-sums"]', 'benchmark = ["nope"]', 'unknown benchmark "nope"'),
+        ("samples = 2", 'template = "nope"', "nope"),
+        ("samples = 2", "samples = 0", "--samples and --max-tokens must be at least 1"),
+    ):
+        path = _file(tmp_path, SMALL.replace(old, new))
+        assert main(["train", "compare", str(path), "--out", str(tmp_path / "out")]) == 2
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_base_that_was_made_with_other_settings_is_not_taken_for_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    output = tmp_path / "out"
+
+    def make(text: str) -> None:
+        found = read_comparison(_file(tmp_path, text), output)
+        train_all(replace(found, jobs=()), output, num_jobs=1, note=lambda _: None)
+
+    make(SMALL)
+    before = (output / "base" / "model.safetensors").read_bytes()
+    make(SMALL)  # the same settings take it as it is
+    with pytest.raises(InputError, match=r"base was made with (?s:.*)rows-per-step: 8 -> 9"):
+        make(SMALL.replace("rows-per-step = 8", "rows-per-step = 9"))
+    assert (output / "base" / "model.safetensors").read_bytes() == before
+
+
 def test_a_training_that_fails_is_named_with_the_end_of_its_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    text = SMALL.replace("group-size = 2", "group-size = 1")
+    text = SMALL.replace("max-tokens = 8\n\n[[runs", "max-tokens = 300\n\n[[runs")
     found = read_comparison(_file(tmp_path, text), tmp_path / "out")
-    with pytest.raises(TrainingError, match=r"grpo-\d failed with status 2(?s:.*)give at least 2"):
+    with pytest.raises(
+        TrainingError, match=r"grpo-\d failed with status 2(?s:.*)don't fit the model"
+    ):
         train_all(found, tmp_path / "out", num_jobs=2, note=lambda _: None)
 
 

@@ -4,8 +4,10 @@ import math
 
 import pytest
 
+from evalharness.errors import InputError
 from evalharness.training.forward import (
     TokenRow,
+    check_head,
     make_token_batch,
     micro_batches,
     score_tokens,
@@ -82,3 +84,22 @@ def test_a_micro_batch_ends_where_a_quarter_of_the_next_row_would_be_padding() -
     # 3 x 40 isn't a quarter of 500: all in one.
     assert micro_batches(rows, max_tokens=500) == [[1, 4, 2, 3], [0, 5]]
     assert micro_batches(rows, max_tokens=2000) == [[1, 4, 2, 3, 0, 5]]
+
+
+def test_a_model_that_caps_its_logits_or_keeps_its_states_elsewhere_is_refused() -> None:
+    from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel
+
+    check_head(_model(), "toy")
+    sizes = {"vocab_size": 288, "num_hidden_layers": 1, "num_attention_heads": 1}
+    gemma = Gemma2ForCausalLM(
+        Gemma2Config(
+            **sizes, hidden_size=32, intermediate_size=64, num_key_value_heads=1, head_dim=32
+        )
+    ).eval()
+    with torch.no_grad():  # logits near the cap of 30
+        gemma.model.embed_tokens.weight.normal_()
+    with pytest.raises(InputError, match="g: Gemma2ForCausalLM changes its logits after `lm_head`"):
+        check_head(gemma, "g")
+    gpt2 = GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=1, n_head=1))
+    with pytest.raises(InputError, match=r"GPT2LMHeadModel has no `model`.*--backend trl"):
+        check_head(gpt2, "g")

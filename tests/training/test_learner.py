@@ -1,16 +1,17 @@
 """One step of every algorithm on fixed rollouts: what may and what may not change the gradient."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from evalharness.errors import TrainingError
 from evalharness.records import Problem
-from evalharness.training.algorithms import PRESETS, Algorithm, algorithm
+from evalharness.training.algorithms import PRESETS, Algorithm, PrimeSettings, algorithm
 from evalharness.training.config import RLConfig
-from evalharness.training.forward import TokenRow
+from evalharness.training.forward import TokenRow, make_token_batch, score_tokens
 from evalharness.training.learner import Learner
-from evalharness.training.rollout import Rollout
+from evalharness.training.rollout import Rollout, within_accuracy
 from evalharness.training.tokenizer import byte_tokenizer
 from evalharness.training.toy import ToyModel, make_toy_model
 
@@ -109,9 +110,53 @@ def test_filtering_rows_without_an_advantage_keeps_the_step(name: str) -> None:
     assert metrics.num_trained == (4 if name == "reinforce" else 2)
 
 
-def test_a_step_makes_the_rewarded_completion_likelier_and_the_other_less_likely() -> None:
-    from evalharness.training.forward import make_token_batch, score_tokens
+def test_a_step_whose_rows_are_all_filtered_is_the_step_that_their_zero_gradients_take() -> None:
+    uniform = [replace(rollout, reward=0.0) for rollout in ROLLOUTS]
+    whole, filtered = _learner(algorithm("grpo")), _learner(algorithm("grpo"), filter_threshold=0.0)
+    for learner in (whole, filtered):
+        learner.learn(ROLLOUTS, 1)
+        before = _weights(learner)
+        metrics = learner.learn(uniform, 2)
+        assert metrics.grad_norm == 0
+    assert metrics.num_trained == 0
+    # Adam goes on by what it remembers of the first step, filter or no filter.
+    assert not torch.equal(before[0], _weights(filtered)[0])
+    _assert_same_weights(whole, filtered)
 
+
+def test_problems_outside_the_accuracy_bounds_leave_and_the_bounds_belong_to_it() -> None:
+    # Groups of five with 0, 1, 4 and 5 right: shares 0, 0.2, 0.8, 1.
+    shares = (0, 1, 4, 5)
+    rollouts = [
+        _rollout([place], [7, 257], float(sample < right))
+        for place, right in enumerate(shares)
+        for sample in range(5)
+    ]
+    kept = within_accuracy(rollouts, 5, 0.2, 0.8)
+    assert [rollout.row.prompt_ids[0] for rollout in kept] == [1] * 5 + [2] * 5
+    assert within_accuracy(rollouts, 5, 0.0, 1.0) == rollouts
+    assert within_accuracy(rollouts, 5, 0.4, 0.6) == []
+
+
+def test_a_problem_that_left_is_counted_nowhere_in_the_step() -> None:
+    # The step on the first group alone is the step on both, the second (share 0) left out.
+    kept = within_accuracy(ROLLOUTS, 2, 0.2, 0.8)
+    assert kept == ROLLOUTS[:2]
+    for name in ("prime", "dr_grpo", "ppo"):
+        learner = _after_step(algorithm(name), kept)
+        whole = _after_step(algorithm(name), ROLLOUTS[:2], problems_per_step=1)
+        _assert_same_weights(learner, whole)
+
+
+def test_without_a_rollout_nothing_moves() -> None:
+    learner = _learner(algorithm("prime"))
+    before = _weights(learner)
+    metrics = learner.learn([], 1)
+    assert (metrics.num_trained, metrics.entropy, metrics.prm_loss) == (0, None, None)
+    assert all(torch.equal(now, then) for now, then in zip(_weights(learner), before, strict=True))
+
+
+def test_a_step_makes_the_rewarded_completion_likelier_and_the_other_less_likely() -> None:
     for name in ("grpo", "dr_grpo", "rloo", "prime"):
         before, after = _learner(algorithm(name)), _after_step(algorithm(name), ROLLOUTS)
         batch = make_token_batch([rollout.row for rollout in ROLLOUTS[:2]])
@@ -196,6 +241,33 @@ def test_process_reward_model_learns_the_outcome() -> None:
     assert losses[0] == pytest.approx(0.6931, abs=1e-4)
     assert losses[-1] is not None
     assert losses[-1] < 0.6
+
+
+def test_process_rewards_begin_at_zero_at_any_temperature() -> None:
+    settings = PrimeSettings(updates_before_rewards=False)
+    learner = _learner(algorithm("prime", process_reward=settings), temperature=0.5)
+    rows = [rollout.row for rollout in ROLLOUTS]
+    assert learner.prm is not None
+    batch = make_token_batch(rows)
+    # Log-probabilities at temperature 0.5 are other numbers than at 1: an untrained PRM compared
+    # across the two would reward every token for nothing.
+    reference_BT = score_tokens(learner.reference, batch, temperature=0.5).logprobs_BT.detach()
+    assert (score_tokens(learner.reference, batch).logprobs_BT - reference_BT).abs().max() > 0.01
+    outcomes_B = torch.tensor([rollout.reward for rollout in ROLLOUTS])
+    rewards_BT, loss = learner.prm.rewards(rows, outcomes_B, reference_BT, batch.mask_BT, 1)
+    assert rewards_BT.abs().max() < 1e-6
+    assert loss == pytest.approx(0.6931, abs=1e-4)  # ln 2: it starts without an opinion
+
+
+@pytest.mark.parametrize(("kl_coefficient", "forwards"), [(0.0, 1), (0.1, 2)])
+def test_the_policy_is_read_before_the_update_only_for_a_kl_in_the_reward(
+    kl_coefficient: float, forwards: int
+) -> None:
+    learner = _learner(algorithm("prime", kl_coefficient=kl_coefficient))
+    seen: list[int] = []
+    learner.policy.module.model.register_forward_hook(lambda *_: seen.append(1))
+    learner.learn(ROLLOUTS, 1)
+    assert len(seen) == forwards
 
 
 def test_a_gradient_that_is_no_number_is_refused_and_the_weights_stay() -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from evalharness.errors import InputError
+from evalharness.errors import InputError, TrainingError
 from evalharness.training.batches import (
     Example,
     backpropagate_mean_loss,
-    greedy_texts,
+    greedy_completions,
     groups_by_length,
     is_solved,
     make_batch,
@@ -19,9 +19,10 @@ from evalharness.training.batches import (
     summed_loss,
 )
 from evalharness.training.practice import PracticeProblem
+from evalharness.training.rollout import Drawn
 from evalharness.training.sft import SFTConfig, learning_rate_at, metrics_path, train_sft
 from evalharness.training.solutions import Worked
-from evalharness.training.tokenizer import byte_tokenizer
+from evalharness.training.tokenizer import TURN_START, byte_tokenizer
 from evalharness.training.toy import ToyModel, make_toy_model
 
 torch = pytest.importorskip("torch", reason="needs the extra [local]")
@@ -170,6 +171,9 @@ def test_a_failed_run_leaves_no_checkpoint_behind(tmp_path: Path) -> None:
         ({"shares": {"no": 0.0}}, 'the share of "no" is 0.0: it must be above 0'),
         ({"shares": {}}, "shares: empty"),
         ({"num_steps": 0}, "num_steps is 0: it must be at least 1"),
+        ({"learning_rate": -1.0}, "learning_rate is -1.0: it must be a number above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan"),
+        ({"weight_decay": float("inf")}, "weight_decay is inf: it must be a number of at least 0"),
         ({"warmup_steps": 5}, "warmup_steps is 5: it must be below num_steps, which is 5"),
         ({"templates": {"no": "Solve.", "marked": "?"}}, "'Solve.' has no {{problem}}: add it"),
     ],
@@ -192,23 +196,66 @@ def test_greedy_decoding_does_not_depend_on_the_batch() -> None:
     tokenizer = byte_tokenizer(max_length=512)
     model = make_toy_model(MICRO, tokenizer, seed=3)
     prompts = ["What is 2 + 3?", "4", "Find the largest of 3, 4 and 5."]
-    together = greedy_texts(model, tokenizer, prompts, max_tokens=8)
-    alone = [greedy_texts(model, tokenizer, [prompt], max_tokens=8)[0] for prompt in prompts]
+    together = greedy_completions(model, tokenizer, prompts, max_tokens=8)
+    alone = [greedy_completions(model, tokenizer, [each], max_tokens=8)[0] for each in prompts]
     assert together == alone
-    assert len(set(together)) > 1
+    assert len({each.token_ids for each in together}) > 1
 
 
 @pytest.mark.parametrize(
-    ("text", "solved"),
+    ("text", "is_truncated", "solved"),
     [
-        (r"2 + 3 = 5. \boxed{5}<|im_end|>", True),
-        (r"2 + 3 = 6. \boxed{6}<|im_end|>", False),
-        (r"2 + 3 = 5. \boxed{5}", False),
-        (r"\boxed{5} or \boxed{6}<|im_end|>", False),
+        (r"2 + 3 = 5. \boxed{5}", False, True),
+        (r"2 + 3 = 6. \boxed{6}", False, False),
+        (r"2 + 3 = 5. \boxed{5}", True, False),
+        (r"\boxed{5} or \boxed{6}", False, False),
     ],
 )
-def test_solved_means_that_it_stopped_after_the_right_box(text: str, solved: bool) -> None:
-    assert is_solved(text, SUM, "<|im_end|>") is solved
+def test_solved_means_that_it_stopped_after_the_right_box(
+    text: str, is_truncated: bool, solved: bool
+) -> None:
+    drawn = Drawn(token_ids=(), text=text, is_truncated=is_truncated)
+    assert is_solved(drawn, SUM) is solved
+
+
+def test_bos_stands_before_the_prompt_once_and_nowhere_else() -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = byte_tokenizer(max_length=512)
+    tokenizer.add_special_tokens({"bos_token": TURN_START})
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|im_start|> $A", special_tokens=[("<|im_start|>", 256)]
+    )
+    plain = make_example(tokenizer, "{{problem}}", WORKED)
+    assert plain.prompt_ids == [256, *WORKED.text.encode()]
+    assert plain.completion_ids == [*f"\n{WORKED.solution}".encode(), 257]
+    written = make_example(tokenizer, "<|im_start|>{{problem}}", WORKED)
+    assert written.prompt_ids == plain.prompt_ids
+
+
+def test_a_gradient_that_is_no_number_ends_the_training_with_its_step(tmp_path: Path) -> None:
+    config = _config(tmp_path / "run", num_steps=12, warmup_steps=0, learning_rate=1e30)
+    with pytest.raises(TrainingError, match=r"step \d+: the gradient is (nan|inf): lower the"):
+        train_sft(config)
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_on_evaluated_problems_is_told_where_it_is_allowed(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"problem": "What is 2?", "solution": "2", "answer": "2"}\n', "utf-8")
+    evaluated = tmp_path / "held.jsonl"
+    evaluated.write_text('{"problem": "what is 2", "answer": "2"}\n', "utf-8")
+    config = _config(
+        tmp_path / "run",
+        num_steps=1,
+        warmup_steps=0,
+        problems=str(path),
+        evaluate_on=(str(evaluated),),
+        allow_contamination=True,
+    )
+    told: list[str] = []
+    train_sft(config, note=told.append)
+    assert told == ["contamination: held/0 is mine/0"]
 
 
 def test_problem_text_is_put_into_the_template_verbatim() -> None:

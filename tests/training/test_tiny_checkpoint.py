@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from evalharness.paths import tiny_checkpoint
-from evalharness.training.batches import greedy_texts, is_solved, render
+from evalharness.training.batches import greedy_completions, is_solved, render, solved_share
 from evalharness.training.practice import practice_problems
 from evalharness.training.sft import SFTConfig
 
@@ -61,10 +61,23 @@ def test_it_solves_the_easy_kinds_and_stops(
 ) -> None:
     # Measured with template `no`: 10 of 10 small sums, 10 of 10 sums, 9 of 10 products.
     problems = [row for row in practice_problems() if row.kind in ("small-sum", "sum", "product")]
-    texts = greedy_texts(model, tokenizer, [render("{{problem}}", row.text) for row in problems])
-    assert all(text.endswith("<|im_end|>") for text in texts)
-    solved = [is_solved(text, row, "<|im_end|>") for text, row in zip(texts, problems, strict=True)]
+    prompts = [render("{{problem}}", row.text) for row in problems]
+    drawn = greedy_completions(model, tokenizer, prompts)
+    assert not any(each.is_truncated for each in drawn)
+    solved = [is_solved(each, row) for each, row in zip(drawn, problems, strict=True)]
     assert sum(solved) >= 27
+
+
+def test_the_share_solved_does_not_depend_on_what_pads(
+    model: transformers.PreTrainedModel, tokenizer: transformers.PreTrainedTokenizerBase
+) -> None:
+    problems = [row for row in practice_problems() if row.kind == "small-sum"][:3]
+    padded_by_eos = transformers.AutoTokenizer.from_pretrained(tiny_checkpoint())
+    padded_by_eos.pad_token = padded_by_eos.eos_token  # as the base models of Qwen2.5 have it
+    shares = [
+        solved_share(model, each, "{{problem}}", problems) for each in (tokenizer, padded_by_eos)
+    ]
+    assert shares == [1.0, 1.0]
 
 
 def test_its_record_names_the_run() -> None:

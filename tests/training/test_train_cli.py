@@ -63,6 +63,61 @@ def test_a_config_s_keys_are_flags_and_the_flag_wins(
         (["--algorithm", "ppo", "--model", "tiny-base", "--backend", "trl"], "no PPO trainer"),
         (["--algorithm", "prime", "--model", "tiny-base", "--backend", "trl"], "prime"),
         (
+            [
+                "--algorithm",
+                "prime",
+                "--model",
+                "tiny-base",
+                "--accuracy-low",
+                "0.9",
+                "--accuracy-high",
+                "0.8",
+            ],
+            "they must be shares, the first not above the second",
+        ),
+        (
+            [
+                "--algorithm",
+                "prime",
+                "--model",
+                "tiny-base",
+                "--accuracy-low",
+                "0.2",
+                "--updates-per-step",
+                "2",
+            ],
+            "set updates_per_step to 1",
+        ),
+        (
+            [
+                "--algorithm",
+                "grpo",
+                "--model",
+                "tiny-base",
+                "--accuracy-low",
+                "0.2",
+                "--backend",
+                "trl",
+            ],
+            "TRL learns from every problem",
+        ),
+        (
+            ["--algorithm", "grpo", "--model", "tiny-base", "--learning-rate", "inf"],
+            "learning_rate is inf: it must be a number above 0",
+        ),
+        (
+            ["--algorithm", "grpo", "--model", "tiny-base", "--filter-threshold", "nan"],
+            "filter_threshold is nan: it must be a number of at least 0",
+        ),
+        (
+            ["--algorithm", "ppo", "--model", "tiny-base", "--critic-learning-rate", "-1"],
+            "critic_learning_rate is -1.0: it must be a number above 0",
+        ),
+        (
+            ["--algorithm", "grpo", "--model", "tiny-base", "--critic-learning-rate", "1"],
+            "critic_learning_rate: grpo has no critic",
+        ),
+        (
             ["--algorithm", "grpo", "--model", "tiny-base", "--lora-rank", "4"],
             "needs --backend trl",
         ),
@@ -94,6 +149,39 @@ def test_a_model_from_nothing_is_trained_on_solutions(
     assert (record["config"]["start"], record["config"]["model"]) == (blank, None)
     assert main(["train", "toy", "--out", blank]) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sft", "--steps", "0"], "num_steps is 0: it must be at least 1"),
+        (["sft", "--learning-rate", "-1"], "learning_rate is -1.0: it must be a number above 0"),
+        (["toy", "--intermediate-size", "-5"], "sizes must be at least 1"),
+        (["toy", "--intermediate-size", "0"], "sizes must be at least 1"),
+        (["toy", "--word", ""], "--word: an empty text is no word"),
+    ],
+)
+def test_a_size_or_a_rate_that_makes_no_model_is_said_in_one_line(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", *arguments, "--out", str(tmp_path / "model")]) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["toy", "sft", "rl", "compare"])
+def test_a_folder_that_cannot_be_is_said_in_one_line(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file.toml"
+    file.write_text(
+        'base = "tiny-base"\n[[runs]]\nalgorithm = "grpo"\n'
+        '[evaluate]\nbenchmark = "practice-sums"\n',
+        encoding="utf-8",
+    )
+    more = {"toy": [], "sft": [], "rl": RL[2:], "compare": [str(file)]}[kind]
+    assert main(["train", kind, *more, "--out", str(file / "model")]) == 2
+    assert "can't be written (" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evalharness.errors import InputError, TrainingError
+from evalharness.errors import InputError, StoreError, TrainingError
 from evalharness.records import Problem
 from evalharness.training.algorithms import algorithm
 from evalharness.training.config import RLConfig
@@ -171,7 +171,7 @@ def test_changed_settings_are_refused_with_what_changed(
     assert train(replace(config, num_steps=2)).num_steps == 0
 
 
-def test_a_run_that_is_killed_in_an_evaluation_keeps_the_step_s_metrics(
+def test_a_run_that_is_killed_in_an_evaluation_keeps_the_metrics_and_evaluates_later(
     tmp_path: Path, parrot: Path, problems: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = _config(
@@ -195,7 +195,37 @@ def test_a_run_that_is_killed_in_an_evaluation_keeps_the_step_s_metrics(
     train(config)
     rows = _losses(config.output)
     assert [row["step"] for row in rows] == [1, 2, 3]
-    assert [row["evaluation"] is not None for row in rows] == [False, False, True]
+    # The evaluation that was cut off is made up for before the run goes on.
+    assert [row["evaluation"] is not None for row in rows] == [False, True, True]
+
+
+def test_an_evaluation_begun_with_other_settings_does_not_hold_the_run_up(
+    tmp_path: Path, parrot: Path, problems: Path
+) -> None:
+    config = _config(
+        tmp_path / "run",
+        parrot,
+        problems,
+        num_steps=1,
+        evaluate_every=1,
+        evaluate_on=(str(problems),),
+        allow_contamination=True,
+    )
+    train(config)
+    path = config.output / "metrics.jsonl"
+    row = json.loads(path.read_text(encoding="utf-8")) | {"evaluation": None}
+    path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    notes: list[str] = []
+    train(replace(config, num_steps=2, evaluate_samples=2), note=notes.append)
+    assert [note for note in notes if note.startswith("step 1 stays without its evaluation: ")]
+    assert [row["evaluation"] is not None for row in _losses(config.output)] == [False, True]
+
+
+@pytest.mark.parametrize("name", ["keep_checkpoints", "rollout_engine"])
+def test_a_choice_that_is_none_is_refused(name: str, tmp_path: Path) -> None:
+    # A mistyped keep_checkpoints would let checkpoints go that were to be kept.
+    with pytest.raises(InputError, match=f'{name} is "al": it must be '):
+        _config(tmp_path / "run", tmp_path, tmp_path, **{name: "al"})
 
 
 def test_a_mistyped_first_command_can_be_corrected(
@@ -241,6 +271,7 @@ def test_an_interrupted_save_leaves_the_last_good_checkpoint(
         train(config)
     assert list(checkpoints(config.output)) == [2]
     assert sorted(path.name for path in config.output.iterdir()) == [
+        ".lock",
         "checkpoint-000002",
         "metrics.jsonl",
         "training.json",
@@ -258,6 +289,34 @@ def test_a_reward_that_never_varies_is_called_off(tmp_path: Path, parrot: Path) 
     ):
         train(config)
     assert list(checkpoints(config.output))
+
+
+def test_a_filter_that_leaves_nothing_is_called_off(
+    tmp_path: Path, parrot: Path, problems: Path
+) -> None:
+    # Groups of 4 have the shares 0, 1/4, ... 1: none lies between 0.3 and 0.4.
+    config = _config(
+        tmp_path / "run", parrot, problems, num_steps=20, accuracy_low=0.3, accuracy_high=0.4
+    )
+    with pytest.raises(TrainingError, match=r"in 10 steps the filters left no completion .*--acc"):
+        train(config)
+    assert {row["num_trained"] for row in _losses(config.output)} == {0}
+
+
+def test_problems_that_are_too_easy_or_too_hard_are_drawn_and_not_learned_from(
+    tmp_path: Path, parrot: Path, problems: Path
+) -> None:
+    config = _config(
+        tmp_path / "run", parrot, problems, num_steps=2, accuracy_low=0.25, accuracy_high=0.75
+    )
+    train(config)
+    rows = _losses(config.output)
+    # A group of 4 leaves where its rewards are all equal, and only there.
+    assert [row["num_trained"] for row in rows] == [
+        16 - 16 * float(str(row["uniform_groups"])) for row in rows
+    ]
+    with pytest.raises(InputError, match=r"accuracy_low: 0\.25 -> nothing"):
+        train(replace(config, accuracy_low=0.0, accuracy_high=1.0))
 
 
 def test_a_cap_that_truncates_everything_is_called_off(
@@ -315,6 +374,86 @@ def test_a_folder_with_something_else_in_it_is_refused(
         train(_config(tmp_path / "run", parrot, problems))
 
 
+def test_a_checkpoint_s_folder_is_never_made_a_run(
+    tmp_path: Path, parrot: Path, problems: Path
+) -> None:
+    import shutil
+
+    made = tmp_path / "sft"
+    shutil.copytree(parrot, made)
+    record = '{"method": "sft", "config": {}}'
+    (made / "training.json").write_text(record, encoding="utf-8")
+    before = sorted(path.name for path in made.iterdir())
+    with pytest.raises(InputError, match="sft holds a checkpoint, not the run of one: name anoth"):
+        train(_config(made, parrot, problems))
+    assert (made / "training.json").read_text(encoding="utf-8") == record
+    assert sorted(path.name for path in made.iterdir()) == before
+    run = _config(tmp_path / "run", parrot, problems, num_steps=1)
+    checkpoint = train(run).checkpoint
+    with pytest.raises(InputError, match="checkpoint-000001 holds a checkpoint, not the run"):
+        train(replace(run, output=checkpoint))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "training.json isn't what a run writes"),
+        ("[]", "training.json isn't what a run writes"),
+        ('{"method": "rl", "identity": {}, "backend": "trl"}', "by TRL, which isn't continued"),
+    ],
+)
+def test_a_record_that_no_run_of_ours_wrote_is_refused(
+    tmp_path: Path, parrot: Path, problems: Path, text: str, message: str
+) -> None:
+    output = tmp_path / "run"
+    output.mkdir()
+    (output / "training.json").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        train(_config(output, parrot, problems))
+    assert (output / "training.json").read_text(encoding="utf-8") == text
+
+
+def test_fewer_steps_than_were_taken_are_refused(
+    tmp_path: Path, parrot: Path, problems: Path
+) -> None:
+    config = _config(tmp_path / "run", parrot, problems, num_steps=3)
+    train(config)
+    with pytest.raises(InputError, match="is at step 3 already, beyond --steps 2: give 3 or more"):
+        train(replace(config, num_steps=2))
+
+
+def test_a_run_has_one_writer(tmp_path: Path, parrot: Path, problems: Path) -> None:
+    config = _config(tmp_path / "run", parrot, problems, num_steps=1)
+
+    def meddle(_: StepMetrics) -> None:
+        train(config)
+
+    with pytest.raises(StoreError, match="another process is writing this run"):
+        train(config, progress=meddle)
+    assert len(_losses(config.output)) == 1
+    assert train(config).num_steps == 0  # the lock is free again
+
+
+def test_what_a_killed_save_left_is_removed(tmp_path: Path, parrot: Path, problems: Path) -> None:
+    config = _config(tmp_path / "run", parrot, problems, num_steps=1)
+    train(config)
+    left = config.output / ".checkpoint-000002.x7"
+    left.mkdir()
+    (left / "model.safetensors").write_bytes(b"half")
+    train(replace(config, num_steps=2))
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a pickle", b"PK\x03\x04cut"])
+def test_a_damaged_state_is_named(
+    tmp_path: Path, parrot: Path, problems: Path, content: bytes
+) -> None:
+    config = _config(tmp_path / "run", parrot, problems, num_steps=1)
+    (train(config).checkpoint / STATE).write_bytes(content)
+    with pytest.raises(TrainingError, match=r"trainer_state.pt can't be read: .*start again in"):
+        train(replace(config, num_steps=2))
+
+
 def test_metrics_count_what_the_rollouts_say() -> None:
     from evalharness.training.forward import TokenRow
     from evalharness.training.learner import UpdateMetrics
@@ -331,3 +470,11 @@ def test_metrics_count_what_the_rollouts_say() -> None:
     assert (found.reward, found.tokens, found.truncated) == (0.25, 10.0, 0.25)
     assert (found.tokens_correct, found.tokens_incorrect) == (4.0, 12.0)
     assert found.uniform_groups == 0.5  # the second group: both wrong
+
+
+def test_half_precision_in_which_small_gradients_vanish_is_refused(
+    parrot: Path, problems: Path, tmp_path: Path
+) -> None:
+    # 256 completions of at most 16384 tokens weigh 1 / 4194304 each: a gradient of 0 in it.
+    with pytest.raises(InputError, match=r"--dtype float16: .* take bfloat16 or float32"):
+        train(_config(tmp_path / "run", parrot, problems, dtype="float16"))
