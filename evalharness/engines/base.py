@@ -172,7 +172,8 @@ def prepare_with_tokenizer(prompt: Prompt, tokenizer: PreTrainedTokenizerBase) -
     begins with BOS; a rendered chat never does, because its template wrote them.
 
     Raises:
-        EngineError: chat messages, but the tokenizer has no chat template.
+        EngineError: chat messages, but the tokenizer has no chat template, or one that refuses
+            them.
     """
     if prompt.messages is not None:
         if not tokenizer.chat_template:
@@ -180,14 +181,27 @@ def prepare_with_tokenizer(prompt: Prompt, tokenizer: PreTrainedTokenizerBase) -
                 f'template "{prompt.template}" needs a chat template and the tokenizer of '
                 f"{tokenizer.name_or_path} has none: use a raw template such as no or qwen-math"
             )
-        chat = [{"role": turn.role, "content": turn.content} for turn in prompt.messages]
-        text = str(tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
+        text = _rendered_chat(prompt, tokenizer)
         special = False
     else:
         text = prompt.text or ""
         special = not (tokenizer.bos_token and text.startswith(tokenizer.bos_token))
     token_ids = tokenizer(text, add_special_tokens=special)["input_ids"]
     return PreparedPrompt(text=text, token_ids=tuple(token_ids))
+
+
+def _rendered_chat(prompt: Prompt, tokenizer: PreTrainedTokenizerBase) -> str:
+    from jinja2 import TemplateError
+
+    chat = [{"role": turn.role, "content": turn.content} for turn in prompt.messages or ()]
+    try:
+        return str(tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
+    except TemplateError as error:
+        # Some raise it on purpose, as those that know no system turn.
+        raise EngineError(
+            f"the chat template of {tokenizer.name_or_path} refuses what template "
+            f'"{prompt.template}" makes of {prompt.problem_id}: {error}. Use another template'
+        ) from error
 
 
 def folder_fingerprint(folder: Path) -> str:

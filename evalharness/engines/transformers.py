@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -202,7 +203,10 @@ def load_model(
                 output_loading_info=True,
             )
             model, info = loaded
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except EngineError:
+        raise
+    except Exception as error:
+        # What a checkpoint's files make transformers raise has no common class.
         raise load_error(checkpoint.model, error) from error
     if info["missing_keys"]:
         first = sorted(info["missing_keys"])[0]
@@ -243,18 +247,25 @@ def choose_device(named: str) -> str:
 
     Raises:
         InputError: no such device.
-        EngineError: torch sees no GPU.
+        EngineError: torch sees no GPU, or not so many.
     """
     import torch
 
     if named == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(named).type
-    except RuntimeError as error:
-        raise InputError(f'unknown device "{named}": give auto, cpu, cuda or cuda:N') from error
-    if kind == "cuda" and not torch.cuda.is_available():
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", named):
+        raise InputError(f'unknown device "{named}": give auto, cpu, cuda or cuda:N')
+    if named == "cpu":
+        return named
+    num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not num_gpus:
         raise EngineError(f'--device {named}, but torch sees no GPU here: give "cpu" or "auto"')
+    number = int(named.partition(":")[2] or 0)
+    if number >= num_gpus:
+        raise EngineError(
+            f"--device {named}, but torch sees {num_gpus} GPUs here: give cuda:0 to "
+            f"cuda:{num_gpus - 1}"
+        )
     return named
 
 
