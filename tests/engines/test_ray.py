@@ -3,19 +3,22 @@ from __future__ import annotations
 import json
 import logging
 import os
+import queue
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from evalharness import engines
 from evalharness.benchmarks import load_benchmark
-from evalharness.checking import CheckerPool
+from evalharness.checking import CheckerError, CheckerPool
 from evalharness.engines import open_engine, wire
 from evalharness.engines.base import Completion, EngineOptions, Request
 from evalharness.engines.ray.cluster import Workers, plan_workers
@@ -242,6 +245,107 @@ def test_a_judgement_from_a_task_is_that_of_this_machine(cluster: None) -> None:
         del each["num_milliseconds"]
     assert remote == local
     assert {each["status"] for each in local} >= {"correct", "incorrect", "no_answer"}
+
+
+BOX = (r"so \boxed{\frac12}", ("0.5",), ("box",))
+
+
+def test_a_judgement_that_nobody_waits_for_costs_the_others_no_cluster(cluster: None) -> None:
+    from evalharness.engines.ray.checking import RayCheckerPool
+
+    with RayCheckerPool(None) as pool:
+        first, *others = [pool.submit(*BOX) for _ in range(4)]
+        assert first.cancel()
+        assert {each.result().status for each in others} == {"correct"}
+        # The round that the cancelled one was in has come in whole.
+        assert pool.submit(*BOX).result().status == "correct"
+        assert pool.lost is None
+
+
+def test_without_the_cluster_what_it_was_given_is_judged_here(
+    cluster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    from evalharness.engines.ray.checking import RayCheckerPool
+
+    class Gone:
+        def __init__(self, function: object) -> None: ...
+        def options(self, **options: object) -> Gone:
+            return self
+
+        def remote(self, *arguments: object) -> None:
+            raise ConnectionError("the head is gone")
+
+    monkeypatch.setattr(ray, "remote", Gone)
+    with RayCheckerPool(None) as pool:
+        assert pool.submit(*BOX).result().status == "correct"
+        assert pool.lost == "ConnectionError: the head is gone"
+        assert pool.submit(*BOX).result().status == "correct"
+
+
+def test_a_cluster_that_is_lost_while_the_pool_closes_keeps_nobody_waiting(
+    cluster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    from evalharness.engines.ray import checking
+
+    told = threading.Event()
+
+    class Told(queue.SimpleQueue):  # type: ignore[type-arg]
+        def put(self, item: object, *more: object) -> None:
+            super().put(item)
+            if item is None:
+                told.set()
+
+    def wait(running: list[object], timeout: float) -> tuple[list[object], list[object]]:
+        if told.is_set() and pool._waiting.empty():
+            raise ConnectionError("the head is gone")
+        return [], running
+
+    monkeypatch.setattr(checking, "queue", SimpleNamespace(SimpleQueue=Told, Empty=queue.Empty))
+    pool = checking.RayCheckerPool(None)
+    monkeypatch.setattr(ray, "wait", wait)
+    asked = pool.submit(*BOX)
+    pool.close()
+    assert asked.result().status == "correct"
+    with pytest.raises(CheckerError, match="closed"):
+        pool.submit(*BOX)
+
+
+def test_a_pool_that_ends_at_once_leaves_no_future_open(
+    cluster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    from evalharness.engines.ray.checking import RayCheckerPool
+
+    pool = RayCheckerPool(None)
+    monkeypatch.setattr(ray, "wait", lambda running, timeout: ([], running))
+    asked = [pool.submit(*BOX) for _ in range(40)]
+    pool.close(wait=False)
+    assert all(each.cancelled() for each in asked)
+
+
+def test_the_lines_before_a_failure_are_taken_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="the extra [ray] isn't installed")
+    from evalharness.engines.ray import dataset
+
+    def draw(plan: object) -> Iterator[str]:
+        yield from ("a", "b")
+        raise EngineError("no such model")
+
+    monkeypatch.setattr(dataset, "draw_lines", draw)
+    coordinator = dataset.Coordinator(None)  # type: ignore[arg-type]
+    taken: list[str] = []
+    while len(taken) < 2:
+        lines, is_last = coordinator.take()
+        assert not is_last
+        taken += lines
+    assert taken == ["a", "b"]
+    with pytest.raises(EngineError, match="no such model"):
+        coordinator.take()
 
 
 def untimed(verdicts: Iterator[Verdict]) -> list[Verdict]:
