@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,6 +45,7 @@ from evalharness.store import (
 
 FORMAT = 1
 _MOST_NAMED = 10
+_MOST_OVERLONG = 5
 
 
 class Progress(Protocol):
@@ -324,16 +326,17 @@ def _requests(
 
 
 def _describe_overlong(overlong: list[Request], record: ModelRecord) -> str:
-    shown = [
-        f"  {request.key.problem_id} with template {request.key.template}: "
-        f"{len(request.prompt.token_ids or ())} tokens"
-        for request in overlong[:5]
-        if request.key.sample_index == 0
+    # Its samples share a prompt.
+    prompts = {(each.key.problem_id, each.key.template): each.prompt for each in overlong}
+    lines = [
+        f"  {problem_id} with template {template}: {len(prompt.token_ids or ())} tokens"
+        for (problem_id, template), prompt in islice(prompts.items(), _MOST_OVERLONG)
     ]
-    more = f"\n  and {len(overlong) - len(shown)} more" if len(overlong) > len(shown) else ""
+    if len(prompts) > len(lines):
+        lines.append(f"  and {len(prompts) - len(lines)} more")
     return (
-        f"{len(overlong)} prompts leave no room for an answer in a context of "
-        f"{record.context_length} tokens:\n" + "\n".join(shown) + more + "\nRaise --max-model-len, "
+        f"{len(prompts)} prompts leave no room for an answer in a context of "
+        f"{record.context_length} tokens:\n" + "\n".join(lines) + "\nRaise --max-model-len, "
         "or count them as failed with --overlong record."
     )
 

@@ -1,3 +1,4 @@
+import io
 import json
 import subprocess
 import sys
@@ -194,6 +195,7 @@ def test_bad_input_exits_2_with_one_clear_message(
         ("run --modle tiny", 'evalharness run: there is no --modle; did you mean "--model"? (see'),
         ("run --benchmrk=x", 'there is no --benchmrk=x; did you mean "--benchmark"?'),
         ("run --model= --benchmark aime24", "evalharness run: argument --model: is empty (see"),
+        ("run --config", "evalharness run: argument --config: expected one argument (see"),
         ("run --template ,", "argument --template: is empty (see"),
         ("run --samples four", "argument --samples: invalid int value: 'four' (see `evalharness"),
         ("report r --format htm", 'did you mean "html"? (see `evalharness report --help`)'),
@@ -214,6 +216,34 @@ def test_a_mistyped_command_is_told_in_one_line(
     assert caught.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
+
+
+def test_show_prints_no_length_that_nobody_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    row = {"benchmark": "x", "problem_id": "x/0", "problem": "1+0?", "gold": "1", "model": "m"}
+    row |= {"template": "no", "sample_index": 0, "response": "\\boxed{1}"}
+    Path("rows.jsonl").write_text(json.dumps(row) + "\n")
+    assert main(["import", "rows.jsonl", "--out", "run"]) == 0
+    capsys.readouterr()
+    assert main(["show", "run"]) == 0
+    assert capsys.readouterr().out.split() == ["x/0", "1/1", "–", "tokens", "1+0?"]
+
+
+def test_a_response_that_is_no_text_exits_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff 1"), "utf-8"))
+    assert main(["check", "1", "-"]) == 2
+    assert "evalharness: standard input is no text: 'utf-8' codec" in capsys.readouterr().err
+
+
+def test_a_terminal_without_a_letter_gets_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert main(["check", "1", "\\boxed{é}"]) == 0
+    assert b"'\\xe9'" in terminal.buffer.getvalue()  # type: ignore[attr-defined]
 
 
 def test_ctrl_c_exits_130(

@@ -195,6 +195,21 @@ def test_a_prompt_that_fills_the_context_is_refused_before_anything_is_generated
     assert engine.asked == []
 
 
+def test_the_samples_of_an_overlong_prompt_count_once(
+    plan: RunPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ScriptedEngine(context_length=100).use(monkeypatch)
+    sampling = Sampling(max_tokens=64, num_samples=4, temperature=1.0)
+    with pytest.raises(InputError) as caught:
+        go(replace(plan, sampling=sampling), tmp_path / "run")
+    first, *prompts, advice = str(caught.value).splitlines()
+    assert first.startswith("3 prompts leave no room")
+    assert [line.split(":")[0] for line in prompts] == [
+        f"  sums/{row} with template r1" for row in range(3)
+    ]
+    assert advice.startswith("Raise --max-model-len")
+
+
 def test_an_overlong_prompt_can_be_recorded_and_the_others_served(
     plan: RunPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
