@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,10 +35,6 @@ from tests.engines.test_watch import requests
 from tests.scripted import SilentProgress
 
 ROOT = Path(__file__).parents[2]
-TINY = [
-    *["--model", "tiny", "--benchmark", "practice", "--limit", "12", "--template", "no"],
-    *["--samples", "2", "--temperature", "1", "--max-tokens", "32", "--device", "cpu"],
-]
 pytestmark = [
     pytest.mark.ray,
     # Ray's own, in its threads and in what it imports.
@@ -143,7 +140,7 @@ def test_a_ray_that_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyP
 
 
 def test_what_an_actor_refuses_is_said_in_its_words(dying: Open, tmp_path: Path) -> None:
-    engine = dying()
+    engine = dying(workers=1)
     with pytest.raises(EngineError, match=r"^no such model$"):
         engine.load("missing")
     engine.load("m")
@@ -386,23 +383,46 @@ def test_a_run_on_actors_is_that_of_one_process(cluster: None, tmp_path: Path) -
     assert model["details"]["ray_actors"] == "2 actors with 2 CPU each"
 
 
+# The command line, over actors whose engines need no torch.
+DRIVER = """
+import dataclasses, sys
+from evalharness.cli import main
+from evalharness.engines import ray
+from evalharness.engines.ray.engine import RayEngine
+
+def create_engine(options):
+    options = dataclasses.replace(options, base_url=sys.argv[1])
+    return RayEngine(options, "tests.engines.dying:create_engine")
+
+ray.create_engine = create_engine
+sys.exit(main(sys.argv[2:]))
+"""
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="actors are found by /proc")
 def test_a_run_whose_driver_is_killed_goes_on(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="the extra [ray] isn't installed")
-    pytest.importorskip("torch", reason="the extra [local] isn't installed")
-    command = [sys.executable, "-m", "evalharness", "run", *TINY, "--out", str(tmp_path / "run")]
-    command += ["--engine", "ray", "--ray-engine", "transformers", "--ray-workers", "1"]
-    command += ["--batch-size", "4", "--json", "--quiet"]
+    # Both samples of the last problem wait for a word that the first driver doesn't live to hear.
+    texts = [*(f"p{number}" for number in range(11)), "wait"]
+    rows = [json.dumps({"problem": text, "gold": "1"}) + "\n" for text in texts]
+    (tmp_path / "texts.jsonl").write_text("".join(rows))
+    command = [sys.executable, "-c", DRIVER, str(tmp_path), "run", "--engine", "ray"]
+    command += ["--model", "m", "--benchmark", str(tmp_path / "texts.jsonl"), "--template", "no"]
+    command += ["--samples", "2", "--temperature", "1", "--out", str(tmp_path / "run")]
+    command += ["--ray-workers", "1", "--json", "--quiet"]
     log = (tmp_path / "log").open("w")
     first = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
     lines = tmp_path / "run" / "responses.jsonl"
     while first.poll() is None and (not lines.exists() or lines.read_bytes().count(b"\n") < 3):
-        os.sched_yield()
+        # Not without a pause: the cluster wants the core.
+        with suppress(subprocess.TimeoutExpired):
+            first.wait(timeout=0.05)
+    assert first.poll() is None, (tmp_path / "log").read_text()
     first.send_signal(signal.SIGKILL)
     first.wait()
     before = [json.loads(line) for line in lines.read_bytes().splitlines() if line.endswith(b"}")]
-    assert 3 <= len(before) < 24
+    assert 3 <= len(before) <= 22
+    (tmp_path / "go").touch()
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
     # Nothing of Ray among the results or the messages.
@@ -413,6 +433,7 @@ def test_a_run_whose_driver_is_killed_goes_on(tmp_path: Path) -> None:
     kept = {each.key: each.response for each in responses}
     for row in before:
         key = ResponseKey(row["model"], row["template"], row["problem_id"], row["sample_index"])
+        # It names the process that gave it, so none of them was drawn again.
         assert kept[key] == row["response"]
 
 
@@ -447,7 +468,7 @@ def test_vllm_actors_one_of_them_killed_give_the_responses_of_one_process(cluste
     engine.tell = lambda loss: None
     engine.load("tiny")
     assert engine.name == "vllm"
-    asked = tiny_requests(engine, 24)
+    asked = tiny_requests(engine)
     given = engine.generate(asked, Sampling(temperature=1.0))
     completions = [next(given)]
     working = actor_pids(os.getpid())
@@ -457,4 +478,4 @@ def test_vllm_actors_one_of_them_killed_give_the_responses_of_one_process(cluste
     engine.close()
     found = {each.key: each for each in completions}
     assert len(found) == len(completions) == 24
-    assert found == draw_tiny("vllm", 1, 24)
+    assert found == draw_tiny("vllm", 1)
