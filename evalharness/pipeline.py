@@ -22,7 +22,7 @@ from evalharness.engines.base import (
     Request,
     request_seed,
 )
-from evalharness.errors import InputError, StoreError
+from evalharness.errors import EngineError, InputError, StoreError
 from evalharness.plan import RunPlan, identity_changes, response_keys
 from evalharness.records import (
     Problem,
@@ -250,8 +250,15 @@ def _generate(
             failed = Completion(**_FAILED, key=request.key, error=what)
             yield _response(request, failed, problems)
         progress.stage(f"generating with {model}")
+        unanswered = set(requests)
         for completion in engine.generate(list(requests.values()), plan.sampling):
+            unanswered.discard(completion.key)
             yield _response(requests[completion.key], completion, problems)
+        if unanswered:
+            raise EngineError(
+                f"the {engine.name} engine gave no response to {len(unanswered)} of "
+                f"{len(requests)} requests, {min(unanswered)} first: run the same command again"
+            )
 
 
 def _tell_death(spec: dict[str, Any], writer: RunWriter, progress: Progress, death: str) -> None:

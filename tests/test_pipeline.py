@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,6 +98,22 @@ def test_an_engine_that_dies_loses_nothing_and_the_rest_is_drawn_next_time(
     assert sorted(store.read_responses(tmp_path / "run"), key=lambda row: row.key) == sorted(
         store.read_responses(undisturbed), key=lambda row: row.key
     )
+
+
+def test_an_engine_that_leaves_a_request_out_is_no_finished_run(
+    plan: RunPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Forgetful(ScriptedEngine):
+        def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
+            yield from super().generate(requests[:-2], sampling)
+
+    Forgetful().use(monkeypatch)
+    with pytest.raises(EngineError, match=r"no response to 2 of 6 requests, .*'sums/1'.* first"):
+        go(plan, tmp_path / "run")
+    assert store.read_spec(tmp_path / "run")["status"] == "unfinished"
+    ScriptedEngine().use(monkeypatch)
+    result = go(plan, tmp_path / "run")
+    assert (result.num_kept, result.num_generated) == (4, 2)
 
 
 def test_ctrl_c_keeps_what_came_before(

@@ -142,7 +142,7 @@ def load_tokenizer(checkpoint: Checkpoint, *, trust_remote_code: bool) -> PreTra
     except Exception as error:
         # What a checkpoint's files make transformers and tokenizers raise has no common class.
         raise EngineError(
-            f"the tokenizer of {checkpoint.model} can't be loaded: {_first_line(error)}"
+            f"the tokenizer of {checkpoint.model} can't be loaded: {first_line(error)}"
         ) from error
     return tokenizer
 
@@ -215,10 +215,11 @@ def refuse(request: Request, context: int) -> Completion | None:
 
 def load_error(model: str, error: BaseException) -> EngineError:
     """The one line for a model that is there but can't be run."""
-    return EngineError(f"{model} can't be loaded: {_first_line(error)}")
+    return EngineError(f"{model} can't be loaded: {first_line(error)}")
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """The kind of an error and the first line that says something."""
     lines = str(error).strip().splitlines()
     if len(lines) > 1 and _VALIDATION.fullmatch(lines[0].strip()):
         lines = lines[1:]  # pydantic counts in the first line and says in the next

@@ -23,13 +23,14 @@ from evalharness.engines.checkpoints import (
     context_length,
     end_token_ids,
     find_checkpoint,
+    first_line,
     load_error,
     load_tokenizer,
     refuse,
 )
 from evalharness.engines.decoding import Finished, Row, decode
 from evalharness.engines.stops import StopWatch, cut_at_stop, decode_text
-from evalharness.errors import EngineError, InputError
+from evalharness.errors import EngineBrokeError, EngineError, InputError
 from evalharness.records import Prompt, Sampling
 
 if TYPE_CHECKING:
@@ -113,7 +114,11 @@ class TransformersEngine:
         return prepare_with_tokenizer(prompt, self._require().tokenizer)
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
-        """Yield completions as rows end; a request that can't be run gives an error completion."""
+        """Yield completions as rows end; a request that can't be run gives an error completion.
+
+        Raises:
+            EngineBrokeError: the model failed in a step; it says how many requests were unfinished.
+        """
         loaded = self._require()
         rows = []
         for index, request in enumerate(requests):
@@ -148,9 +153,18 @@ class TransformersEngine:
             batch_size=self.options.batch_size,
             should_stop=should_stop,
         )
-        for finished in finished_rows:
-            watches.pop(finished.index, None)
-            yield _completion(requests[finished.index], finished, loaded.tokenizer)
+        num_unfinished = len(rows)
+        try:
+            for finished in finished_rows:
+                watches.pop(finished.index, None)
+                num_unfinished -= 1
+                yield _completion(requests[finished.index], finished, loaded.tokenizer)
+        except Exception as error:
+            # What a model's code and its device raise has no common class.
+            raise EngineBrokeError(
+                f"the model failed with {num_unfinished} requests unfinished "
+                f"({first_line(error)}): run the same command again to continue"
+            ) from error
 
     def close(self) -> None:
         """Free the model."""

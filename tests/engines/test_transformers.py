@@ -18,7 +18,7 @@ from evalharness.engines.base import (
     prepare_with_tokenizer,
 )
 from evalharness.engines.transformers import choose_device
-from evalharness.errors import EngineError, InputError
+from evalharness.errors import EngineBrokeError, EngineError, InputError
 from evalharness.records import Message, Prompt, ResponseKey, Sampling
 
 HOT = Sampling(temperature=1.0)
@@ -169,6 +169,19 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing(checkpoints, engine)
     requests = requests_of(engine)
     assert answers(small, requests, HOT) == answers(engine, requests, HOT)
     assert sizes[:3] == [16, 8, 4]
+
+
+def test_a_model_that_fails_in_a_step_says_how_much_was_unfinished(checkpoints):
+    engine = opened(checkpoints.llama, batch_size=2)
+    steps = []
+
+    def fail_in_the_second_batch(module, args, kwargs):
+        if len(kwargs["input_ids"][0]) > 1 and steps.append(0) is None and len(steps) == 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    engine._loaded.model.register_forward_pre_hook(fail_in_the_second_batch, with_kwargs=True)
+    with pytest.raises(EngineBrokeError, match=r"3 requests unfinished \(RuntimeError: DefaultCPU"):
+        list(engine.generate(requests_of(engine, 5, max_tokens=4), Sampling()))
 
 
 @pytest.mark.parametrize(
