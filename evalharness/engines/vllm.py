@@ -27,7 +27,7 @@ from evalharness.engines.checkpoints import (
     weight_shapes,
 )
 from evalharness.engines.pulse import beat
-from evalharness.engines.stops import decode_text
+from evalharness.engines.stops import response_text
 from evalharness.engines.vllm_arguments import (
     ENGINE_SEED,
     cpu_arguments,
@@ -288,7 +288,7 @@ def _completion(request: Request, output: Any, loaded: _Loaded) -> Completion:
             token_ids, end_id = token_ids[:-1], token_ids[-1]
         if request.keep_stop:
             # include_stop_str_in_output writes an end token that isn't special into the text too.
-            text = decode_text(loaded.tokenizer, token_ids)
+            text = response_text(loaded.tokenizer, token_ids)
     elif finish not in ("stop", "length"):
         error = f"vLLM ended this request with finish_reason {finish!r}: see its log"
         finish = "error"
