@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,8 +21,8 @@ from evalharness.engines.base import (
     Request,
     request_seed,
 )
-from evalharness.errors import InputError, StoreError
-from evalharness.plan import RunPlan, identity_changes, response_keys
+from evalharness.errors import EngineError, InputError
+from evalharness.plan import RunPlan, response_keys
 from evalharness.records import (
     Problem,
     Response,
@@ -30,20 +30,18 @@ from evalharness.records import (
     Verdict,
 )
 from evalharness.scoring import Scorer, answer_formats, store_verdicts, verdict_table
-from evalharness.session import describe_session
 from evalharness.sink import Sink
+from evalharness.spec import open_spec, record_death, record_model
 from evalharness.store import (
     DAMAGED,
-    FORMAT,
     JSONL,
     SPEC,
     RecoveredResponses,
     RunWriter,
-    read_spec,
-    run_id,
 )
 
 _MOST_NAMED = 10
+_MOST_OVERLONG = 5
 
 
 class Progress(Protocol):
@@ -96,7 +94,7 @@ def run(plan: RunPlan, folder: Path, progress: Progress) -> RunResult:
     )
     with ExitStack() as stack:
         writer = stack.enter_context(RunWriter(folder))
-        spec = _open_spec(plan, writer)
+        spec = open_spec(plan, writer)
         writer.write_problems(problems.values())
         recovered = writer.recover()
         _tell_damage(recovered, folder, progress)
@@ -149,58 +147,6 @@ def _checker_pool(plan: RunPlan) -> CheckerPool | None:
     return RayCheckerPool(plan.options.ray_address, checker=plan.checker)
 
 
-def _open_spec(plan: RunPlan, writer: RunWriter) -> dict[str, Any]:
-    """Write run.json, or compare with the one that is there and add this session to it.
-
-    A folder without a single response is no run yet: its first command may have been mistyped.
-    """
-    session = describe_session(plan.command)
-    session["engine_options"] = dataclasses.asdict(plan.options)
-    if plan.options.replay_from is not None:
-        session["engine_options"]["replay_from"] = str(plan.options.replay_from)
-    if not (writer.folder / SPEC).exists() or not writer.has_responses():
-        spec: dict[str, Any] = {
-            "format": FORMAT,
-            "run_id": run_id(plan.identity),
-            "status": "unfinished",
-            "identity": plan.identity,
-            "models": {},
-            "templates": {
-                template.name: dataclasses.asdict(template) | {"sha256": template.sha256}
-                for template in plan.templates
-            },
-            "benchmarks": {
-                each.name: {
-                    "title": each.title,
-                    "fingerprint": each.fingerprint,
-                    "num_problems": len(each.problems),
-                    "num_published": each.num_published,
-                    "source": each.source,
-                    "policy": each.policies.general.to_table(),
-                }
-                for each in plan.benchmarks
-            },
-            "sessions": [],
-        }
-    else:
-        spec = read_spec(writer.folder)
-        _refuse_another_run(writer.folder, spec, plan.identity)
-    spec["golds"] = plan.golds
-    spec["sessions"].append(session)
-    writer.write_json(SPEC, spec)
-    return spec
-
-
-def _refuse_another_run(folder: Path, spec: dict[str, Any], identity: dict[str, Any]) -> None:
-    changes = identity_changes(spec["identity"], identity)
-    if changes:
-        raise StoreError(
-            f"{folder} holds another run. What changed:\n"
-            + "\n".join(changes)
-            + "\nName another --out, or repeat the first command to go on with that run."
-        )
-
-
 def _tell_damage(recovered: RecoveredResponses, folder: Path, progress: Progress) -> None:
     if recovered.damaged_lines:
         path = folder / JSONL
@@ -235,7 +181,7 @@ def _generate(
     for model, keys in by_model.items():
         progress.stage(f"loading {model}")
         record = engine.load(plan.models[model])
-        _record_model(spec, model, engine, record, writer)
+        record_model(spec, model, engine, record, writer)
         for note in record.notes:
             progress.note(note)
         progress.stage(f"preparing {len(keys)} prompts for {model}")
@@ -248,43 +194,24 @@ def _generate(
             failed = Completion(**_FAILED, key=request.key, error=what)
             yield _response(request, failed, problems)
         progress.stage(f"generating with {model}")
+        unanswered = set(requests)
         for completion in engine.generate(list(requests.values()), plan.sampling):
+            unanswered.discard(completion.key)
             yield _response(requests[completion.key], completion, problems)
+        if unanswered:
+            raise EngineError(
+                f"the {engine.name} engine gave no response to {len(unanswered)} of "
+                f"{len(requests)} requests, {min(unanswered)} first: run the same command again"
+            )
 
 
 def _tell_death(spec: dict[str, Any], writer: RunWriter, progress: Progress, death: str) -> None:
-    """Say that an engine died, and keep it in the record of this session."""
-    spec["sessions"][-1].setdefault("engine_deaths", []).append(death)
-    writer.write_json(SPEC, spec)
+    """Say that an engine died, and keep it."""
+    record_death(spec, death, writer)
     progress.note(death)
 
 
 _FAILED: dict[str, Any] = {"text": "", "num_tokens": None, "finish_reason": "error"}
-
-
-def _record_model(
-    spec: dict[str, Any], model: str, engine: Engine, record: ModelRecord, writer: RunWriter
-) -> None:
-    """Keep what is known of the model; other weights or another engine make another run."""
-    now: dict[str, Any] = {"engine": engine.name} | dataclasses.asdict(record)
-    known = spec["models"].get(model)
-    changes = model_changes(known, now) if known else []
-    if changes:
-        raise StoreError(
-            f"{writer.folder}: {model} is not what it was when this run began: "
-            f"{'; '.join(changes)}. Name another --out"
-        )
-    spec["models"][model] = now
-    writer.write_json(SPEC, spec)
-
-
-def model_changes(known: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What makes a model of run.json another one."""
-    return [
-        f"{name} was {known[name]}, now {now[name]}"
-        for name in ("revision", "engine", "dtype", "context_length")
-        if known[name] != now[name]
-    ]
 
 
 def _requests(
@@ -324,16 +251,17 @@ def _requests(
 
 
 def _describe_overlong(overlong: list[Request], record: ModelRecord) -> str:
-    shown = [
-        f"  {request.key.problem_id} with template {request.key.template}: "
-        f"{len(request.prompt.token_ids or ())} tokens"
-        for request in overlong[:5]
-        if request.key.sample_index == 0
+    # Its samples share a prompt.
+    prompts = {(each.key.problem_id, each.key.template): each.prompt for each in overlong}
+    lines = [
+        f"  {problem_id} with template {template}: {len(prompt.token_ids or ())} tokens"
+        for (problem_id, template), prompt in islice(prompts.items(), _MOST_OVERLONG)
     ]
-    more = f"\n  and {len(overlong) - len(shown)} more" if len(overlong) > len(shown) else ""
+    if len(prompts) > len(lines):
+        lines.append(f"  and {len(prompts) - len(lines)} more")
     return (
-        f"{len(overlong)} prompts leave no room for an answer in a context of "
-        f"{record.context_length} tokens:\n" + "\n".join(shown) + more + "\nRaise --max-model-len, "
+        f"{len(prompts)} prompts leave no room for an answer in a context of "
+        f"{record.context_length} tokens:\n" + "\n".join(lines) + "\nRaise --max-model-len, "
         "or count them as failed with --overlong record."
     )
 

@@ -18,6 +18,9 @@ from evalharness.records import GoldChoice, Problem, ResponseKey, Sampling
 from evalharness.store import run_id
 from evalharness.templates import Template
 
+# Source: vllm/sampling_params.py, _MAX_TEMP: what lies between 0 and this is raised to it.
+_COLDEST = 0.01
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Shard:
@@ -78,10 +81,13 @@ class RunPlan:
             raise InputError("--samples and --max-tokens must be at least 1")
         if self.limit is not None and self.limit < 1:
             raise InputError("--limit must be at least 1")
-        if not 0 <= sampling.temperature < math.inf:
-            raise InputError(f"--temperature {sampling.temperature}: it is a number from 0 on")
         if not 0 < sampling.top_p <= 1 or sampling.top_k < 0:
             raise InputError("--top-k can't be negative; --top-p lies in (0, 1]")
+        if sampling.temperature != 0 and not _COLDEST <= sampling.temperature < math.inf:
+            raise InputError(
+                f"--temperature {sampling.temperature:g}: give 0 for greedy, or {_COLDEST} or more "
+                "(vLLM draws at no lower one)"
+            )
         if sampling.num_samples > 1 and sampling.temperature == 0:
             raise InputError(
                 f"--samples {sampling.num_samples} at temperature 0 would give the same response "

@@ -63,6 +63,7 @@ def load_suite(path: Path) -> Suite:
         definition.check_keys(entry, _CHECKPOINT_KEYS)
         model = definition.need(entry, "model", str)
         name = definition.get(entry, "name", str, model)
+        _check_names(definition, name, model)
         flags = common | _flags(definition, entry)
         words = ["--model", model if name == model else f"{name}={model}"]
         words += ["--protocol", protocol] if protocol else []
@@ -80,6 +81,18 @@ def load_suite(path: Path) -> Suite:
         source=definition.get(table, "source", str, ""),
         runs=tuple(runs),
     )
+
+
+def _check_names(definition: Definition, name: str, model: str) -> None:
+    """What `--model NAME=MODEL` would take apart at another place.
+
+    Raises:
+        InputError: a comma, which parts models, or a name that would be read as a path.
+    """
+    if "," in name + model or not model:
+        raise definition.wrong(f'"{name}" and "{model}" must be models without a comma')
+    if name != model and (not name or "/" in name or "=" in name):
+        raise definition.wrong(f'the name "{name}" must not be empty or hold "/" or "="')
 
 
 def _flags(definition: Definition, table: dict[str, Any]) -> dict[str, Any]:

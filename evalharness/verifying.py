@@ -14,9 +14,10 @@ from typing import Any, Literal
 from evalharness.engines import open_engine
 from evalharness.engines.base import Completion, Engine, EngineOptions, Request
 from evalharness.errors import InputError, StoreError
-from evalharness.pipeline import Progress, model_changes
+from evalharness.pipeline import Progress
 from evalharness.records import Problem, Response, ResponseKey, Sampling
 from evalharness.session import describe_session
+from evalharness.spec import model_changes
 from evalharness.store import StoredResponses, read_problems, read_spec
 from evalharness.templates import Template
 

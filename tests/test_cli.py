@@ -1,3 +1,4 @@
+import io
 import json
 import subprocess
 import sys
@@ -150,6 +151,21 @@ def test_a_wrong_config_is_refused_with_its_line(
         (["run", "--engine", "vlm"], "vlm"),
         (["run", "--model", "no/such/folder", "--engine", "transformers"], "no/such/folder"),
         (["run", "--model", "tiny", "--samples", "4"], "at temperature 0"),
+        (["run", "--model", "tiny", "--temperature", "nan"], "--temperature nan: give 0 for"),
+        (["run", "--model", "tiny", "--temperature", "1e-45"], "give 0 for greedy, or 0.01 or"),
+        (["run", "--model", "tiny", "--temperature", "-1"], "--temperature -1: give 0"),
+        (["run", "--max-tokens", "0"], "--samples and --max-tokens must be at least 1"),
+        (["run", "--batch-size", "0"], "--batch-size 0: give 1 or more"),
+        (["run", "--max-model-len", "-5"], "--max-model-len -5: give 1 or more"),
+        (["run", "--tensor-parallel-size", "0"], "--tensor-parallel-size 0: give 1 or more"),
+        (["run", "--gpu-memory-utilization", "90"], "--gpu-memory-utilization 90: give a share"),
+        (["run", "--engine-timeout", "0"], "--engine-timeout 0: give seconds above 0"),
+        (
+            ["run", "--engine", "openai", "--base-url", "http://h/v1", "--request-timeout", "nan"],
+            "--request-timeout nan: give seconds above 0",
+        ),
+        (["run", "--replay-from", "x"], "--replay-from belongs to --engine replay, not to auto"),
+        (["run", "--concurrency", "4"], "--concurrency belongs to --engine openai, not to auto"),
         (["run", "--benchmark", "empty.jsonl"], "empty.jsonl"),
         (["run", "--benchmark", "sums.jsonl", "--gold-column", "solution"], "solution"),
         (["score", "nowhere"], "nowhere is not a run: there is no such folder"),
@@ -178,6 +194,9 @@ def test_bad_input_exits_2_with_one_clear_message(
         ("", "evalharness: the following arguments are required: COMMAND"),
         ("run --modle tiny", 'evalharness run: there is no --modle; did you mean "--model"? (see'),
         ("run --benchmrk=x", 'there is no --benchmrk=x; did you mean "--benchmark"?'),
+        ("run --model= --benchmark aime24", "evalharness run: argument --model: is empty (see"),
+        ("run --config", "evalharness run: argument --config: expected one argument (see"),
+        ("run --template ,", "argument --template: is empty (see"),
         ("run --samples four", "argument --samples: invalid int value: 'four' (see `evalharness"),
         ("report r --format htm", 'did you mean "html"? (see `evalharness report --help`)'),
         ("check 1 2 3", "evalharness check: there is no 3 (see"),
@@ -197,6 +216,34 @@ def test_a_mistyped_command_is_told_in_one_line(
     assert caught.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
+
+
+def test_show_prints_no_length_that_nobody_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    row = {"benchmark": "x", "problem_id": "x/0", "problem": "1+0?", "gold": "1", "model": "m"}
+    row |= {"template": "no", "sample_index": 0, "response": "\\boxed{1}"}
+    Path("rows.jsonl").write_text(json.dumps(row) + "\n")
+    assert main(["import", "rows.jsonl", "--out", "run"]) == 0
+    capsys.readouterr()
+    assert main(["show", "run"]) == 0
+    assert capsys.readouterr().out.split() == ["x/0", "1/1", "–", "tokens", "1+0?"]
+
+
+def test_a_response_that_is_no_text_exits_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff 1"), "utf-8"))
+    assert main(["check", "1", "-"]) == 2
+    assert "evalharness: standard input is no text: 'utf-8' codec" in capsys.readouterr().err
+
+
+def test_a_terminal_without_a_letter_gets_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert main(["check", "1", "\\boxed{é}"]) == 0
+    assert b"'\\xe9'" in terminal.buffer.getvalue()  # type: ignore[attr-defined]
 
 
 def test_ctrl_c_exits_130(

@@ -97,7 +97,7 @@ def test_a_run_that_is_killed_again_and_again_ends_like_an_undisturbed_one(
     path = tmp_path / "killed" / "responses.jsonl"
     chance = random.Random(1)
     acknowledged: set[bytes] = set()
-    for _ in range(3):
+    for _ in range(2):  # the second falls on a run that has gone on already
         wanted = len(acknowledged) + chance.randint(1, 100)
         process = subprocess.Popen(
             [sys.executable, "-m", "evalharness", *command, "--out", "killed"],
@@ -166,18 +166,17 @@ def test_greedy_runs_of_vllm_and_transformers_agree_token_for_token(tmp_path: Pa
 @pytest.mark.skipif(not find_spec("vllm"), reason="vllm is not installed")
 @pytest.mark.skipif(not os.environ.get("EVALHARNESS_DATA"), reason="EVALHARNESS_DATA is not set")
 def test_vllm_takes_every_prompt_of_the_five_benchmarks(tmp_path: Path) -> None:
+    # The longest prompts around every problem; one token of an answer shows that they were taken.
     done = evalharness(
         "run",
-        *("--model", "tiny", "--engine", "vllm", "--template", "no,r1", "--max-tokens", "4"),
+        *("--model", "tiny", "--engine", "vllm", "--template", "r1", "--max-tokens", "1"),
         *("--benchmark", "aime24,amc,math500,minerva,olympiadbench", "--out", "five"),
         folder=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     frame = pd.read_parquet(tmp_path / "five" / "responses.parquet")
     sizes = {"aime24": 30, "amc": 83, "math500": 500, "minerva": 272, "olympiadbench": 675}
-    for template in ("no", "r1"):
-        rows = frame[frame["template"] == template]
-        assert dict(rows.groupby("benchmark").size()) == sizes
+    assert dict(frame.groupby("benchmark").size()) == sizes
     assert set(frame["finish_reason"]) <= {"stop", "length"}
     metrics = json.loads((tmp_path / "five" / "metrics.json").read_text())
     assert {row["benchmark"] for row in metrics} == {*sizes, "macro", "micro"}

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,6 +100,22 @@ def test_an_engine_that_dies_loses_nothing_and_the_rest_is_drawn_next_time(
     )
 
 
+def test_an_engine_that_leaves_a_request_out_is_no_finished_run(
+    plan: RunPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Forgetful(ScriptedEngine):
+        def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
+            yield from super().generate(requests[:-2], sampling)
+
+    Forgetful().use(monkeypatch)
+    with pytest.raises(EngineError, match=r"no response to 2 of 6 requests, .*'sums/1'.* first"):
+        go(plan, tmp_path / "run")
+    assert store.read_spec(tmp_path / "run")["status"] == "unfinished"
+    ScriptedEngine().use(monkeypatch)
+    result = go(plan, tmp_path / "run")
+    assert (result.num_kept, result.num_generated) == (4, 2)
+
+
 def test_ctrl_c_keeps_what_came_before(
     plan: RunPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,6 +210,21 @@ def test_a_prompt_that_fills_the_context_is_refused_before_anything_is_generated
         go(plan, tmp_path / "run")
     assert "sums/0 with template r1" in str(caught.value)
     assert engine.asked == []
+
+
+def test_the_samples_of_an_overlong_prompt_count_once(
+    plan: RunPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ScriptedEngine(context_length=100).use(monkeypatch)
+    sampling = Sampling(max_tokens=64, num_samples=4, temperature=1.0)
+    with pytest.raises(InputError) as caught:
+        go(replace(plan, sampling=sampling), tmp_path / "run")
+    first, *prompts, advice = str(caught.value).splitlines()
+    assert first.startswith("3 prompts leave no room")
+    assert [line.split(":")[0] for line in prompts] == [
+        f"  sums/{row} with template r1" for row in range(3)
+    ]
+    assert advice.startswith("Raise --max-model-len")
 
 
 def test_an_overlong_prompt_can_be_recorded_and_the_others_served(

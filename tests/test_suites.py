@@ -109,6 +109,9 @@ def test_a_checkpoint_that_fails_is_told_and_the_others_run(
         ('[[checkpoint]]\nmodel = "a"\nsteps = 3', 's.toml:3: unknown key "steps"; did you mean'),
         ('[[checkpoint]]\nmodel = "a"\n[[checkpoint]]\nmodel = "a"', 'two .* are called "a"'),
         ('[[checkpoint]]\nname = "a"', 'the key "model" is missing'),
+        ('[[checkpoint]]\nname = "x/y"\nmodel = "a"', 'the name "x/y" must not be empty or hold'),
+        ('[[checkpoint]]\nname = "GRPO, 7B"\nmodel = "a"', "must be models without a comma"),
+        ('[[checkpoint]]\nmodel = ""', "must be models without a comma"),
     ],
 )
 def test_a_wrong_suite_is_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evalharness.cli.flags import Names
+from evalharness.cli.flags import Names, Parser
 from evalharness.definitions import suggestion
 from evalharness.errors import InputError
 
@@ -23,7 +23,7 @@ def apply_config(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> N
     parser, words = _command(parser, arguments)
     actions = {name: action for name, action in _actions(parser).items() if name != "config"}
     known = {action.dest for action in parser._actions if action.option_strings}
-    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder = Parser(prog=parser.prog, add_help=False, allow_abbrev=False)
     finder.add_argument("--config", type=Path)
     finder.add_argument("--protocol")
     found, _ = finder.parse_known_args(words)

@@ -34,7 +34,11 @@ class Names(argparse.Action):
         option_string: str | None = None,  # noqa: ARG002 - the same
     ) -> None:
         given = getattr(namespace, f"_{self.dest}", [])
-        given += [part for part in str(values).split(",") if part]
+        named = [part for part in str(values).split(",") if part]
+        if not named:
+            # An unset variable of a script: without a name a default would be taken.
+            raise argparse.ArgumentError(self, "is empty")
+        given += named
         setattr(namespace, f"_{self.dest}", given)
         setattr(namespace, self.dest, given)
 

@@ -28,7 +28,12 @@ def check(options: argparse.Namespace) -> int:
     from evalharness.report.verdict import render_verdict
     from evalharness.templates import load_template
 
-    response = sys.stdin.read() if options.response == "-" else options.response
+    response = options.response
+    if response == "-":
+        try:
+            response = sys.stdin.read()
+        except UnicodeDecodeError as error:
+            raise InputError(f"standard input is no text: {error}") from error
     answer_format = (
         load_template(options.template).answer_format if options.template else DEFAULT_ANSWER_FORMAT
     )
@@ -138,12 +143,11 @@ def show(options: argparse.Namespace) -> int:
         else:
             for row in rows:
                 mean = row["tokens_mean"]
-                length = "?" if mean is None else f"{mean:.0f}"
-                line = (
+                length = "–" if mean is None else f"{mean:.0f}"
+                print_line(
                     f"{row['problem_id']:24} {row['num_correct']:>4}/{row['num_responses']:<4} "
                     f"{length:>8} tokens  {row['problem']}"
                 )
-                print_line(line)
         return 0
     record = problem_record(
         options.run, options.problem_id, options.verdicts, options.model, options.template

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 PAPER_MAX_TOKENS = 3000
 ALL_CHECKERS = "all"
+_FLAGS_OF = {
+    "openai": ("base_url", "api_key_env", "concurrency", "request_timeout"),
+    "ray": ("ray_address", "ray_workers"),
+    "replay": ("replay_from",),
+}
+"""What another engine would take without a word."""
 _DEMO_BENCHMARK = "practice-sums"
 _DEMO_SAMPLING = {"temperature": 1.0, "samples": 4, "max_tokens": 96}
 """Of the run that needs no arguments: these checkpoints were trained to be sampled from."""
@@ -124,7 +130,8 @@ def _apply_defaults(options: argparse.Namespace) -> None:
             options.samples = _DEMO_SAMPLING["samples"]
         if options.temperature is None:
             options.temperature = _DEMO_SAMPLING["temperature"]
-        options.max_tokens = options.max_tokens or _DEMO_SAMPLING["max_tokens"]
+        if options.max_tokens is None:
+            options.max_tokens = _DEMO_SAMPLING["max_tokens"]
     options.model = options.model or ["tiny"]
     options.benchmark = options.benchmark or ["practice"]
     options.template = options.template or (
@@ -142,13 +149,12 @@ def _engine_options(options: argparse.Namespace) -> EngineOptions:
 
     if options.engine == "openai":
         check_base_url(options.base_url)
-    elif options.base_url:
-        raise InputError(f"--base-url belongs to --engine openai, not to {options.engine}")
-    if options.engine != "ray" and (options.ray_address or options.ray_workers):
-        raise InputError(
-            f"--ray-address and --ray-workers belong to --engine ray, not to {options.engine}"
-        )
-    if options.api_key_env:
+    for engine, names in _FLAGS_OF.items():
+        for name in names:
+            if options.engine != engine and getattr(options, name) is not None:
+                flag = f"--{name.replace('_', '-')}"
+                raise InputError(f"{flag} belongs to --engine {engine}, not to {options.engine}")
+    if options.api_key_env is not None:
         check_key_variable(options.api_key_env)
     return EngineOptions(
         dtype=options.dtype,
@@ -178,11 +184,7 @@ def _engine_timeout(options: argparse.Namespace) -> float | None:
     from evalharness.engines.watch import DEFAULT_TIMEOUT
 
     given: float | None = options.engine_timeout
-    if given is None:
-        return DEFAULT_TIMEOUT if options.watch else None
-    if not given > 0:
-        raise InputError(f"--engine-timeout {given:g}: give seconds above 0")
-    return given
+    return DEFAULT_TIMEOUT if given is None and options.watch else given
 
 
 def named_models(texts: Sequence[str]) -> dict[str, str]:
@@ -262,7 +264,10 @@ def verify(options: argparse.Namespace) -> int:
     size = SampleSize(fraction=options.fraction, limit=options.limit)
     with RunProgress(quiet=options.quiet) as progress:
         result = verify_run(
-            options.run, size, {name: value for name, value in given.items() if value}, progress
+            options.run,
+            size,
+            {name: value for name, value in given.items() if value is not None},
+            progress,
         )
     if options.json:
         print_json(dataclasses.asdict(result))

@@ -42,8 +42,6 @@ def open_engine(name: str, options: EngineOptions) -> Engine:
         InputError: no engine has this name.
         MissingExtraError: the package that it runs on isn't installed.
     """
-    if options.data_parallel_size < 1:
-        raise InputError(f"--data-parallel-size {options.data_parallel_size}: give 1 or more")
     if options.data_parallel_size > 1:
         return ParallelEngine(name, options)
     # The ray engine watches those in its actors.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from evalharness.errors import EngineError
+from evalharness.errors import EngineError, InputError
 from evalharness.records import FinishReason, Message, Prompt, ResponseKey, Sampling
 
 if TYPE_CHECKING:
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
-    """How a model is run; what is drawn from it is in `Sampling`. Flags carry the same names."""
+    """How a model is run; what is drawn from it is in `Sampling`. Flags carry the same names.
+
+    Raises:
+        InputError: a number that nothing can be run with.
+    """
 
     dtype: str = "auto"
     """`auto` is float32 on a CPU, bfloat16 on a GPU."""
@@ -53,6 +58,31 @@ class EngineOptions:
     """Actors with an engine each; None is one a GPU, or one on a cluster without GPUs."""
     ray_engine: str = "auto"
     """The engine that they run."""
+
+    def __post_init__(self) -> None:
+        for name in _COUNTS:
+            count: int | None = getattr(self, name)
+            if count is not None and count < 1:
+                raise InputError(f"--{name.replace('_', '-')} {count}: give 1 or more")
+        for name in ("request_timeout", "engine_timeout"):
+            seconds: float | None = getattr(self, name)
+            if seconds is not None and not 0 < seconds < math.inf:
+                raise InputError(f"--{name.replace('_', '-')} {seconds:g}: give seconds above 0")
+        if not 0 < self.gpu_memory_utilization <= 1:
+            raise InputError(
+                f"--gpu-memory-utilization {self.gpu_memory_utilization:g}: give a share above 0, "
+                "1 at most"
+            )
+
+
+_COUNTS = (
+    "batch_size",
+    "max_model_len",
+    "tensor_parallel_size",
+    "concurrency",
+    "data_parallel_size",
+    "ray_workers",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +202,8 @@ def prepare_with_tokenizer(prompt: Prompt, tokenizer: PreTrainedTokenizerBase) -
     begins with BOS; a rendered chat never does, because its template wrote them.
 
     Raises:
-        EngineError: chat messages, but the tokenizer has no chat template.
+        EngineError: chat messages, but the tokenizer has no chat template, or one that refuses
+            them.
     """
     if prompt.messages is not None:
         if not tokenizer.chat_template:
@@ -180,14 +211,27 @@ def prepare_with_tokenizer(prompt: Prompt, tokenizer: PreTrainedTokenizerBase) -
                 f'template "{prompt.template}" needs a chat template and the tokenizer of '
                 f"{tokenizer.name_or_path} has none: use a raw template such as no or qwen-math"
             )
-        chat = [{"role": turn.role, "content": turn.content} for turn in prompt.messages]
-        text = str(tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
+        text = _rendered_chat(prompt, tokenizer)
         special = False
     else:
         text = prompt.text or ""
         special = not (tokenizer.bos_token and text.startswith(tokenizer.bos_token))
     token_ids = tokenizer(text, add_special_tokens=special)["input_ids"]
     return PreparedPrompt(text=text, token_ids=tuple(token_ids))
+
+
+def _rendered_chat(prompt: Prompt, tokenizer: PreTrainedTokenizerBase) -> str:
+    from jinja2 import TemplateError
+
+    chat = [{"role": turn.role, "content": turn.content} for turn in prompt.messages or ()]
+    try:
+        return str(tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
+    except TemplateError as error:
+        # Some raise it on purpose, as those that know no system turn.
+        raise EngineError(
+            f"the chat template of {tokenizer.name_or_path} refuses what template "
+            f'"{prompt.template}" makes of {prompt.problem_id}: {error}. Use another template'
+        ) from error
 
 
 def folder_fingerprint(folder: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 _WEIGHTS = ("*.safetensors", "*.bin")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "vocab.txt")
+_LARGEST_HEADER = 100_000_000
+"""Bytes; safetensors itself takes no larger one."""
+_VALIDATION = re.compile(r"\d+ validation errors? for \w+")
 _SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.py"]
 
 
@@ -105,6 +109,24 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]] | None:
+    """Tensor name -> shape, read from the headers of the safetensors files; no weight is read.
+
+    None where the weights are in another form, or a header can't be read.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for path in folder.glob("*.safetensors"):
+        try:
+            with path.open("rb") as file:
+                size = int.from_bytes(file.read(8), "little")
+                header = json.loads(file.read(min(size, _LARGEST_HEADER)))
+            header.pop("__metadata__", None)
+            shapes |= {name: tuple(entry["shape"]) for name, entry in header.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+    return shapes or None
+
+
 def load_tokenizer(checkpoint: Checkpoint, *, trust_remote_code: bool) -> PreTrainedTokenizerBase:
     """The checkpoint's own tokenizer.
 
@@ -117,9 +139,10 @@ def load_tokenizer(checkpoint: Checkpoint, *, trust_remote_code: bool) -> PreTra
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             checkpoint.folder, trust_remote_code=trust_remote_code, local_files_only=True
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except Exception as error:
+        # What a checkpoint's files make transformers and tokenizers raise has no common class.
         raise EngineError(
-            f"the tokenizer of {checkpoint.model} can't be loaded: {_first_line(error)}"
+            f"the tokenizer of {checkpoint.model} can't be loaded: {first_line(error)}"
         ) from error
     return tokenizer
 
@@ -192,9 +215,12 @@ def refuse(request: Request, context: int) -> Completion | None:
 
 def load_error(model: str, error: BaseException) -> EngineError:
     """The one line for a model that is there but can't be run."""
-    return EngineError(f"{model} can't be loaded: {_first_line(error)}")
+    return EngineError(f"{model} can't be loaded: {first_line(error)}")
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """The kind of an error and the first line that says something."""
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    if len(lines) > 1 and _VALIDATION.fullmatch(lines[0].strip()):
+        lines = lines[1:]  # pydantic counts in the first line and says in the next
+    return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__

@@ -237,7 +237,7 @@ def sampling_probabilities(logits_BV: Tensor, sampling: Sampling) -> Tensor:
     probabilities_BV = torch.softmax(scaled_BV, dim=-1)
     if sampling.top_p < 1:
         sorted_BV, order_BV = probabilities_BV.sort(dim=-1, descending=True, stable=True)
-        before_BV = sorted_BV.cumsum(dim=-1) - sorted_BV
+        before_BV = _running_sums(sorted_BV) - sorted_BV
         sorted_BV = sorted_BV.masked_fill(before_BV >= sampling.top_p, 0.0)
         probabilities_BV = torch.zeros_like(sorted_BV).scatter(-1, order_BV, sorted_BV)
         probabilities_BV = probabilities_BV / probabilities_BV.sum(dim=-1, keepdim=True)
@@ -252,12 +252,24 @@ def sample_tokens(probabilities_BV: Tensor, uniforms_B: Tensor) -> Tensor:
     """
     import torch
 
-    cumulative_BV = probabilities_BV.double().cumsum(dim=-1)
+    cumulative_BV = _running_sums(probabilities_BV.double())
     total_B1 = cumulative_BV[:, -1:]
     # Strictly below the total, so that the token found has a probability above zero.
     below_B1 = torch.nextafter(total_B1, torch.zeros_like(total_B1))
     targets_B1 = torch.minimum(uniforms_B[:, None] * total_B1, below_B1)
     return torch.searchsorted(cumulative_BV, targets_B1, right=True)[:, 0]
+
+
+def _running_sums(values_BV: Tensor) -> Tensor:
+    """`cumsum` over the last dimension, on the CPU where only that repeats.
+
+    Source: the page of torch.use_deterministic_algorithms: on CUDA floats cumsum raises under it.
+    """
+    import torch
+
+    if values_BV.is_cuda and torch.are_deterministic_algorithms_enabled():
+        return values_BV.cpu().cumsum(dim=-1).to(values_BV.device)
+    return values_BV.cumsum(dim=-1)
 
 
 def _advance(

@@ -38,6 +38,13 @@ class ReplayEngine:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._rows = {_key(row, folder): row for row in read_responses(folder)}
+        prompts = _read_prompts(folder)
+        self._rendered = {
+            (key.model, key.template, key.problem_id): prompts[row["prompt_sha256"]]
+            for key, row in self._rows.items()
+            if row.get("prompt_sha256") in prompts
+        }
+        """(model, template, problem) -> the text that the model saw."""
         self._model: str | None = None
 
     def load(self, model: str) -> ModelRecord:
@@ -52,25 +59,30 @@ class ReplayEngine:
                 f"{self.folder} has no responses of {model}: it has {', '.join(models) or 'none'}"
             )
         self._model = model
-        limits = (
-            (row.get("prompt_tokens") or 0) + (row.get("token_limit") or 0)
-            for key, row in self._rows.items()
-            if key.model == model
-        )
         return ModelRecord(
             model=model,
             revision="replayed",
-            # The least that every stored response fits in.
-            context_length=int(max(limits)),
+            # Nothing is drawn here; each response brings the limit that it was drawn under.
+            context_length=None,
             dtype="none",
             device="none",
             details={"replay_from": str(self.folder)},
         )
 
     def prepare(self, prompt: Prompt) -> PreparedPrompt:
-        """Raw text as it is; a chat as lines of role and content, since there is no tokenizer."""
+        """Raw text as it is; a chat as the stored run rendered it, since there is no tokenizer.
+
+        A chat whose turns aren't all in the stored text is another one: it becomes lines of role
+        and content, and `generate` refuses it.
+        """
         if prompt.messages is None:
             return PreparedPrompt(text=prompt.text or "", token_ids=None)
+        rendered = self._rendered.get((self._model or "", prompt.template, prompt.problem_id))
+        # A chat template may strip what it is given.
+        if rendered is not None and all(
+            turn.content.strip() in rendered for turn in prompt.messages
+        ):
+            return PreparedPrompt(text=rendered, token_ids=None)
         return PreparedPrompt(text=chat_as_lines(prompt.messages), token_ids=None)
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:  # noqa: ARG002 - nothing is drawn
@@ -103,6 +115,7 @@ class ReplayEngine:
             stop_reason=row.get("stop_reason"),
             prompt_tokens=row.get("prompt_tokens"),
             error=row.get("error"),
+            token_limit=row.get("token_limit"),
         )
 
 
@@ -138,14 +151,21 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def _read_prompts(folder: Path) -> dict[str, str]:
+    path = folder / "prompts.jsonl"
+    rows = _read_lines(path) if path.is_file() else []
+    return {row["prompt_sha256"]: row["prompt"] for row in rows}
+
+
 def _key(row: dict[str, Any], folder: Path) -> ResponseKey:
     try:
         return ResponseKey(
             row["model"], row["template"], row["problem_id"], int(row["sample_index"])
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{folder}: a response has no {error}: not a run of evalharness"
+            f"{folder}: a response has no model, template, problem_id and sample_index: not a run "
+            "of evalharness"
         ) from error
 
 

@@ -38,6 +38,15 @@ def decode_text(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int]) ->
     )
 
 
+def response_text(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int]) -> str:
+    """The text of a response that has ended.
+
+    Bytes of a character that the limit cut in two are no text: vLLM, here and behind a server,
+    keeps them back too.
+    """
+    return decode_text(tokenizer, token_ids).rstrip("\ufffd")
+
+
 def cut_at_stop(text: str, stops: Sequence[str], *, keep_stop: bool) -> tuple[str, str | None]:
     """The text up to its first stop string, with or without it, and that string."""
     stop = first_stop(text, stops)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,13 +23,14 @@ from evalharness.engines.checkpoints import (
     context_length,
     end_token_ids,
     find_checkpoint,
+    first_line,
     load_error,
     load_tokenizer,
     refuse,
 )
 from evalharness.engines.decoding import Finished, Row, decode
-from evalharness.engines.stops import StopWatch, cut_at_stop, decode_text
-from evalharness.errors import EngineError, InputError
+from evalharness.engines.stops import StopWatch, cut_at_stop, response_text
+from evalharness.errors import EngineBrokeError, EngineError, InputError
 from evalharness.records import Prompt, Sampling
 
 if TYPE_CHECKING:
@@ -112,7 +114,11 @@ class TransformersEngine:
         return prepare_with_tokenizer(prompt, self._require().tokenizer)
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
-        """Yield completions as rows end; a request that can't be run gives an error completion."""
+        """Yield completions as rows end; a request that can't be run gives an error completion.
+
+        Raises:
+            EngineBrokeError: the model failed in a step; it says how many requests were unfinished.
+        """
         loaded = self._require()
         rows = []
         for index, request in enumerate(requests):
@@ -147,9 +153,18 @@ class TransformersEngine:
             batch_size=self.options.batch_size,
             should_stop=should_stop,
         )
-        for finished in finished_rows:
-            watches.pop(finished.index, None)
-            yield _completion(requests[finished.index], finished, loaded.tokenizer)
+        num_unfinished = len(rows)
+        try:
+            for finished in finished_rows:
+                watches.pop(finished.index, None)
+                num_unfinished -= 1
+                yield _completion(requests[finished.index], finished, loaded.tokenizer)
+        except Exception as error:
+            # What a model's code and its device raise has no common class.
+            raise EngineBrokeError(
+                f"the model failed with {num_unfinished} requests unfinished "
+                f"({first_line(error)}): run the same command again to continue"
+            ) from error
 
     def close(self) -> None:
         """Free the model."""
@@ -202,7 +217,10 @@ def load_model(
                 output_loading_info=True,
             )
             model, info = loaded
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except EngineError:
+        raise
+    except Exception as error:
+        # What a checkpoint's files make transformers raise has no common class.
         raise load_error(checkpoint.model, error) from error
     if info["missing_keys"]:
         first = sorted(info["missing_keys"])[0]
@@ -222,7 +240,7 @@ def load_model(
 def _completion(
     request: Request, finished: Finished, tokenizer: PreTrainedTokenizerBase
 ) -> Completion:
-    text, stop_reason = decode_text(tokenizer, finished.token_ids), None
+    text, stop_reason = response_text(tokenizer, finished.token_ids), None
     if finished.finish == "stop":
         text, stop_reason = cut_at_stop(text, request.stop, keep_stop=request.keep_stop)
     return Completion(
@@ -243,18 +261,25 @@ def choose_device(named: str) -> str:
 
     Raises:
         InputError: no such device.
-        EngineError: torch sees no GPU.
+        EngineError: torch sees no GPU, or not so many.
     """
     import torch
 
     if named == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(named).type
-    except RuntimeError as error:
-        raise InputError(f'unknown device "{named}": give auto, cpu, cuda or cuda:N') from error
-    if kind == "cuda" and not torch.cuda.is_available():
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", named):
+        raise InputError(f'unknown device "{named}": give auto, cpu, cuda or cuda:N')
+    if named == "cpu":
+        return named
+    num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not num_gpus:
         raise EngineError(f'--device {named}, but torch sees no GPU here: give "cpu" or "auto"')
+    number = int(named.partition(":")[2] or 0)
+    if number >= num_gpus:
+        raise EngineError(
+            f"--device {named}, but torch sees {num_gpus} GPUs here: give cuda:0 to "
+            f"cuda:{num_gpus - 1}"
+        )
     return named
 
 

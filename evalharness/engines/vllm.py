@@ -24,9 +24,10 @@ from evalharness.engines.checkpoints import (
     load_tokenizer,
     read_json,
     refuse,
+    weight_shapes,
 )
 from evalharness.engines.pulse import beat
-from evalharness.engines.stops import decode_text
+from evalharness.engines.stops import response_text
 from evalharness.engines.vllm_arguments import (
     ENGINE_SEED,
     cpu_arguments,
@@ -54,6 +55,8 @@ _LEAST_WINDOW = 256
 class _Loaded:
     checkpoint: Checkpoint
     config: dict[str, Any]
+    shapes: dict[str, tuple[int, ...]] | None
+    """Of the weights; None where they can't be told without reading them."""
     tokenizer: PreTrainedTokenizerBase
     end_ids: frozenset[int]
     context_length: int
@@ -87,7 +90,8 @@ class VllmEngine:
         checkpoint = find_checkpoint(model)
         tokenizer = load_tokenizer(checkpoint, trust_remote_code=self.options.trust_remote_code)
         config = _comparable_config(checkpoint.folder)
-        is_swap = self._can_swap(config, tokenizer)
+        shapes = weight_shapes(checkpoint.folder)
+        is_swap = self._can_swap(config, shapes, tokenizer)
         if is_swap:
             self._swap(checkpoint)
         else:
@@ -99,6 +103,7 @@ class VllmEngine:
         self._loaded = _Loaded(
             checkpoint=checkpoint,
             config=config,
+            shapes=shapes,
             tokenizer=tokenizer,
             end_ids=end_ids,
             context_length=context,
@@ -133,12 +138,20 @@ class VllmEngine:
             "end_token_ids": sorted(end_ids),
         }
 
-    def _can_swap(self, config: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> bool:
+    def _can_swap(
+        self,
+        config: dict[str, Any],
+        shapes: dict[str, tuple[int, ...]] | None,
+        tokenizer: PreTrainedTokenizerBase,
+    ) -> bool:
         loaded = self._loaded
         return (
             self._llm is not None
             and loaded is not None
             and config == loaded.config
+            # vLLM only warns of a weight that isn't there and keeps what it had before.
+            and shapes is not None
+            and shapes == loaded.shapes
             # Quantized weights are repacked when they are loaded.
             and "quantization_config" not in config
             and _tokenizer_state(tokenizer) == _tokenizer_state(loaded.tokenizer)
@@ -149,8 +162,8 @@ class VllmEngine:
         try:
             self._llm.collective_rpc("reload_weights", kwargs={"weights_path": folder})
             self._llm.reset_prefix_cache()
-        except (OSError, ValueError, KeyError, RuntimeError, AssertionError) as error:
-            # Half-read weights must never answer.
+        except Exception as error:
+            # Half-read weights must never answer, whatever the files made vLLM raise.
             self.close()
             raise load_error(checkpoint.model, error) from error
 
@@ -173,7 +186,10 @@ class VllmEngine:
                 if is_cpu:
                     arguments |= cpu_arguments(self.options, checkpoint)
                 return LLM(str(checkpoint.folder), **arguments)
-            except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+            except EngineError:
+                raise
+            except Exception as error:
+                # What a checkpoint's files make vLLM raise has no common class.
                 raise load_error(checkpoint.model, error) from error
 
     def prepare(self, prompt: Prompt) -> PreparedPrompt:
@@ -272,7 +288,7 @@ def _completion(request: Request, output: Any, loaded: _Loaded) -> Completion:
             token_ids, end_id = token_ids[:-1], token_ids[-1]
         if request.keep_stop:
             # include_stop_str_in_output writes an end token that isn't special into the text too.
-            text = decode_text(loaded.tokenizer, token_ids)
+            text = response_text(loaded.tokenizer, token_ids)
     elif finish not in ("stop", "length"):
         error = f"vLLM ended this request with finish_reason {finish!r}: see its log"
         finish = "error"

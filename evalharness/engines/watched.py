@@ -77,7 +77,9 @@ class _Line:
 def _receive(incoming: BinaryIO, inbox: queue.Queue[dict[str, Any]]) -> None:
     """Hand on what the parent says; when it is gone, end this process and those it has started."""
     for text in incoming:
-        inbox.put(json.loads(text))
+        # A parent that was killed while it wrote leaves half a line.
+        if text.endswith(b"\n"):
+            inbox.put(json.loads(text))
     sys.stderr.flush()
     if os.getpgrp() == os.getpid():
         os.killpg(os.getpid(), signal.SIGKILL)

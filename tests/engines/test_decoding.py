@@ -11,9 +11,9 @@ pytest.importorskip("transformers", reason="the extra [local] isn't installed")
 import torch
 from scipy.stats import chisquare
 
-from evalharness.engines.checkpoints import find_checkpoint
+from evalharness.engines.checkpoints import find_checkpoint, load_tokenizer
 from evalharness.engines.decoding import Row, decode, sample_tokens, sampling_probabilities
-from evalharness.engines.stops import StopWatch, cut_at_stop, first_stop
+from evalharness.engines.stops import StopWatch, cut_at_stop, first_stop, response_text
 from evalharness.engines.transformers import load_model
 from evalharness.records import Sampling
 
@@ -103,6 +103,19 @@ def test_a_number_picks_the_token_whose_share_it_falls_in():
     assert sample_tokens(shares, uniforms).tolist() == [0, 0, 2, 2, 3, 3]
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_a_gpu_draws_the_same_tokens_where_only_what_repeats_is_allowed():
+    probabilities = torch.softmax(torch.linspace(-4, 4, 1000, device="cuda").repeat(8, 1), dim=-1)
+    numbers = torch.linspace(0, 0.999, 8, dtype=torch.float64, device="cuda")
+    torch.use_deterministic_algorithms(True)
+    try:
+        drawn = sample_tokens(probabilities, numbers).tolist()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert drawn == sample_tokens(probabilities.cpu(), numbers.cpu()).tolist()
+
+
 def test_the_stop_string_that_completes_first_ends_the_text():
     # "c" ends at 3, "bcd" at 4, although "bcd" begins earlier and is listed first.
     assert first_stop("abcd", ("bcd", "c")).string == "c"
@@ -111,6 +124,39 @@ def test_the_stop_string_that_completes_first_ends_the_text():
     # Both end at 4: the first listed.
     assert cut_at_stop("abcd", ("cd", "bcd"), keep_stop=False) == ("ab", "cd")
     assert cut_at_stop("abcd", ("x",), keep_stop=False) == ("abcd", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "num_cut", "kept"),
+    [("a é", 1, "a "), ("a 中", 2, "a "), ("a 中", 0, "a 中"), ("é", 1, "")],
+)
+def test_half_a_character_at_the_end_of_a_response_is_no_text(checkpoints, text, num_cut, kept):
+    tokenizer = load_tokenizer(find_checkpoint(checkpoints.llama), trust_remote_code=False)
+    # One token a byte.
+    token_ids = tokenizer(text)["input_ids"]
+    assert response_text(tokenizer, token_ids[: len(token_ids) - num_cut]) == kept
+
+
+@pytest.mark.vllm
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("num_cut", [0, 1, 2])
+def test_vllm_keeps_half_a_character_back_too(checkpoints, num_cut):
+    pytest.importorskip("vllm", reason="vllm isn't installed")
+    from vllm import SamplingParams
+    from vllm.v1.engine.detokenizer import FastIncrementalDetokenizer
+
+    tokenizer = load_tokenizer(find_checkpoint(checkpoints.llama), trust_remote_code=False)
+    token_ids = tokenizer("so 中")["input_ids"]
+    asked = SimpleNamespace(
+        sampling_params=SamplingParams(),
+        prompt_token_ids=tokenizer("hi: ")["input_ids"],
+        request_id="0",
+    )
+    theirs = FastIncrementalDetokenizer(tokenizer, asked)
+    given = token_ids[: len(token_ids) - num_cut]
+    for token in given:
+        theirs.update([token], False)
+    assert theirs.get_next_output_text(True, False) == response_text(tokenizer, given)
 
 
 def test_a_stop_string_is_seen_the_moment_it_is_complete(checkpoints):

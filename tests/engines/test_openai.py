@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ pytest.importorskip("aiohttp", reason="the extra [openai] isn't installed")
 from evalharness.cli import main
 from evalharness.engines.base import Completion, EngineOptions, PreparedPrompt, Request
 from evalharness.engines.openai import OpenAIEngine, RetryPolicy
+from evalharness.engines.openai.engine import _Flight
 from evalharness.engines.openai.limits import AdaptiveLimit
 from evalharness.engines.openai.retries import retry_after_seconds
 from evalharness.errors import EngineError, InputError
@@ -216,6 +218,19 @@ def test_the_limit_is_what_the_server_s_context_left(ask):
     assert ask("x" * 10)["x" * 10].token_limit == 64
 
 
+def test_a_smaller_context_bounds_what_is_asked_for_and_not_what_the_server_gives(open_client):
+    # A context of 30 of the server's 100 leaves requests of 30 tokens; behind a prompt of 20 the
+    # server gives all 30 of them, not 30 - 20 = 10.
+    asked = open_client(max_model_len=30)
+    assert asked("x" * 20, max_tokens=30)["x" * 20].token_limit == 30
+    assert asked.record.context_length == 30
+
+
+def test_more_context_than_the_server_has_is_refused(open_client):
+    with pytest.raises(EngineError, match="--max-model-len 101 is more than the 100 tokens of"):
+        open_client(max_model_len=101)("abc")
+
+
 @pytest.mark.parametrize("finish", ["content_filter", "abort", None])
 def test_another_end_is_an_error_of_that_row(ask, script, finish):
     script.choice = {"finish_reason": finish}
@@ -287,6 +302,25 @@ def test_what_is_wrong_with_every_request_ends_the_run(ask, script, fault, said)
     with pytest.raises(EngineError, match=f"HTTP {fault}: fault {fault}.*{said}"):
         ask(*"abcdefgh")
     assert len(script.bodies) <= 8  # none was asked again
+
+
+def test_answers_that_come_with_a_refused_key_are_given_before_it_ends_the_run(ask, script):
+    ask.engine.load("served")
+    script.faults = {"refused": [401]}
+    flight = _Flight(ask.engine, ask.engine._require(), Sampling())
+    for name in ("refused", "a", "b"):
+        flight.start(request_of(ask.engine, name))
+
+    async def all_landed() -> None:
+        await flight.wait()
+        while flight._tasks:
+            await asyncio.wait(flight._tasks)
+
+    ask.engine._run(all_landed())
+    found: list[str] = []
+    with pytest.raises(EngineError, match="HTTP 401"):
+        found.extend(done.key.problem_id for done in flight.landed())
+    assert sorted(found) == ["a", "b"]
 
 
 def test_a_prompt_that_is_forbidden_among_others_that_are_not_is_an_error_of_its_row(ask, script):
@@ -475,6 +509,7 @@ def test_a_key_that_is_refused_names_the_flag(ask, script):
     ("url", "said"),
     [
         (None, "needs --base-url"),
+        ("http://[::1/v1", "--base-url: Invalid IPv6 URL: write http://HOST:PORT/v1"),
         ("localhost:8000", "write http://HOST:PORT/v1"),
         ("http://me:secret@host/v1", "no user, password or query"),
         ("http://host/v1?key=secret", "no user, password or query"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import signal
@@ -226,9 +227,9 @@ def test_a_generator_that_nobody_reads_on_stops_every_engine(tmp_path: Path) -> 
     engine.close()
 
 
-def tiny_requests(engine: Engine, num_prompts: int) -> list[Request]:
-    """Every other one is short, so that of two engines the second still draws when one is done."""
-    texts = [f"What is {number}+{number + 1}?" for number in range(num_prompts)]
+def tiny_requests(engine: Engine) -> list[Request]:
+    """Every other of 24 is short: of two engines the second still draws when one is done."""
+    texts = [f"What is {number}+{number + 1}?" for number in range(24)]
     return [
         replace(
             request,
@@ -240,14 +241,18 @@ def tiny_requests(engine: Engine, num_prompts: int) -> list[Request]:
     ]
 
 
-def draw_tiny(name: str, count: int, num_prompts: int) -> dict[ResponseKey, Completion]:
-    """With one engine killed after the first response where there are several."""
+@functools.cache
+def draw_tiny(name: str, count: int) -> dict[ResponseKey, Completion]:
+    """With one engine killed after the first response where there are several.
+
+    Once a session: what one engine says is what several tests compare theirs with.
+    """
     options = EngineOptions(
         device="cpu", data_parallel_size=count, batch_size=2, engine_timeout=300.0
     )
     engine = open_engine(name, options)
     engine.load(str(tiny_checkpoint()))
-    asked = tiny_requests(engine, num_prompts)
+    asked = tiny_requests(engine)
     given = engine.generate(asked, Sampling(temperature=1.0))
     completions = [next(given)]
     if isinstance(engine, ParallelEngine):
@@ -269,9 +274,9 @@ def draw_tiny(name: str, count: int, num_prompts: int) -> dict[ResponseKey, Comp
 @pytest.mark.slow
 def test_two_transformers_engines_give_the_responses_of_one() -> None:
     pytest.importorskip("torch", reason="the extra [local] isn't installed")
-    alone = draw_tiny("transformers", 1, 24)
+    alone = draw_tiny("transformers", 1)
     assert len(alone) == 24
-    assert draw_tiny("transformers", 2, 24) == alone
+    assert draw_tiny("transformers", 2) == alone
 
 
 @linux
@@ -279,6 +284,6 @@ def test_two_transformers_engines_give_the_responses_of_one() -> None:
 @pytest.mark.vllm
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vllm isn't installed")
 def test_two_vllm_engines_give_the_responses_of_one() -> None:
-    alone = draw_tiny("vllm", 1, 24)
+    alone = draw_tiny("vllm", 1)
     assert len(alone) == 24
-    assert draw_tiny("vllm", 2, 24) == alone
+    assert draw_tiny("vllm", 2) == alone

@@ -61,6 +61,8 @@ def test_a_stored_response_comes_back_whole(tmp_path, form):
     done = ask(opened(tmp_path))
     assert (done.text, done.num_tokens, done.prompt_tokens) == ("\\boxed{2}", 9, 4)
     assert (done.finish_reason, done.stop_reason, done.error) == ("stop", "</answer>", None)
+    # The limit that it was drawn under, whatever this command would have allowed (5).
+    assert done.token_limit == 100
 
 
 def test_a_changed_prompt_is_an_error_not_an_answer(tmp_path):
@@ -95,6 +97,26 @@ def test_a_chat_is_rendered_as_lines(tmp_path):
     prepared = opened(write(tmp_path, ROW)).prepare(prompt)
     assert prepared.text == "system: Be brief.\nuser: 1+1?"
     assert prepared.token_ids is None
+
+
+def test_a_chat_is_replayed_as_the_tokenizer_of_the_stored_run_rendered_it(tmp_path):
+    seen = PreparedPrompt(text="<|user|>1+1?<|assistant|>", token_ids=None)
+    write(tmp_path, ROW | {"prompt_sha256": seen.sha256})
+    line = json.dumps({"prompt_sha256": seen.sha256, "prompt": seen.text})
+    (tmp_path / "prompts.jsonl").write_text(line + "\n")
+    engine = opened(tmp_path)
+    key = ResponseKey("m", "no", "b/0", 0)
+    for text, finish in [("1+1? ", "stop"), ("1+2?", "error")]:
+        chat = Prompt(template="no", problem_id="b/0", messages=(Message("user", text),))
+        request = Request(key=key, prompt=engine.prepare(chat), seed=0, max_tokens=5)
+        [done] = engine.generate([request], Sampling())
+        assert done.finish_reason == finish
+
+
+def test_a_run_without_token_counts_has_no_context_that_its_prompts_could_fill(tmp_path):
+    write(tmp_path, ROW | {"prompt_tokens": None, "token_limit": None})
+    engine = open_engine("replay", EngineOptions(replay_from=tmp_path))
+    assert engine.load("m").context_length is None
 
 
 def test_a_folder_without_responses_is_refused(tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +10,15 @@ pytest.importorskip("torch", reason="the extra [local] isn't installed")
 pytest.importorskip("transformers", reason="the extra [local] isn't installed")
 
 from evalharness.engines import open_engine
-from evalharness.engines.base import Completion, Engine, EngineOptions, Request
-from evalharness.errors import EngineError
+from evalharness.engines.base import (
+    Completion,
+    Engine,
+    EngineOptions,
+    Request,
+    prepare_with_tokenizer,
+)
+from evalharness.engines.transformers import choose_device
+from evalharness.errors import EngineBrokeError, EngineError, InputError
 from evalharness.records import Message, Prompt, ResponseKey, Sampling
 
 HOT = Sampling(temperature=1.0)
@@ -163,6 +171,19 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing(checkpoints, engine)
     assert sizes[:3] == [16, 8, 4]
 
 
+def test_a_model_that_fails_in_a_step_says_how_much_was_unfinished(checkpoints):
+    engine = opened(checkpoints.llama, batch_size=2)
+    steps = []
+
+    def fail_in_the_second_batch(module, args, kwargs):
+        if len(kwargs["input_ids"][0]) > 1 and steps.append(0) is None and len(steps) == 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    engine._loaded.model.register_forward_pre_hook(fail_in_the_second_batch, with_kwargs=True)
+    with pytest.raises(EngineBrokeError, match=r"3 requests unfinished \(RuntimeError: DefaultCPU"):
+        list(engine.generate(requests_of(engine, 5, max_tokens=4), Sampling()))
+
+
 @pytest.mark.parametrize(
     ("missing", "said"),
     [("config.json", "no config.json"), ("model.safetensors", "no weights")],
@@ -174,6 +195,59 @@ def test_an_incomplete_checkpoint_is_named(checkpoints, tmp_path: Path, missing,
     with pytest.raises(EngineError, match=said) as caught:
         opened(str(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("model.safetensors", b"", "SafetensorError"),
+        # The first kilobyte of a file whose header says that there is more.
+        ("model.safetensors", None, "SafetensorError"),
+        ("config.json", b"[1]", "TypeError"),
+        ("tokenizer.json", b'"text"', "the tokenizer of"),
+        ("generation_config.json", b"[1]", "TypeError"),
+    ],
+)
+def test_a_checkpoint_with_a_damaged_file_is_refused_in_one_line(
+    checkpoints, tmp_path: Path, name, content, said
+):
+    for file in Path(checkpoints.llama).iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    if content is None:
+        content = (tmp_path / name).read_bytes()[:1024]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(EngineError, match=said) as caught:
+        opened(str(tmp_path))
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("device", ["cpu:0", "meta", "gpu", "cuda:-1", ""])
+def test_a_device_that_nothing_runs_on_is_refused(checkpoints, device):
+    with pytest.raises(InputError, match="give auto, cpu, cuda or cuda:N"):
+        opened(checkpoints.llama, device=device)
+
+
+@pytest.mark.parametrize(
+    ("num_gpus", "device", "said"),
+    [(0, "cuda", "torch sees no GPU"), (2, "cuda:2", "torch sees 2 GPUs here: give cuda:0 to")],
+)
+def test_a_gpu_that_isn_t_there_is_refused(monkeypatch, num_gpus, device, said):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: num_gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: num_gpus)
+    with pytest.raises(EngineError, match=said):
+        choose_device(device)
+
+
+def test_a_chat_template_that_refuses_a_turn_is_told_in_its_words(engine):
+    tokenizer = copy.deepcopy(engine._loaded.tokenizer)
+    tokenizer.chat_template = "{{ raise_exception('System role not supported') }}"
+    messages = (Message("system", "Be brief."), Message("user", "hi"))
+    prompt = Prompt(template="chat-boxed", problem_id="p/0", messages=messages)
+    with pytest.raises(EngineError, match='"chat-boxed" makes of p/0: System role not supported'):
+        prepare_with_tokenizer(prompt, tokenizer)
 
 
 def test_a_folder_that_is_not_there_is_an_error_in_one_line(tmp_path: Path):

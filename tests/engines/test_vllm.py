@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -136,6 +138,20 @@ def test_weights_of_the_same_architecture_are_swapped_in_place(llama, checkpoint
     assert swapped == answers(oracle, requests, Sampling()) != first
     assert llama.load(checkpoints.llama).details["swapped_in_place"] is True
     assert answers(llama, requests, Sampling()) == first
+
+
+def test_a_checkpoint_that_lacks_a_weight_never_answers_with_that_of_the_one_before(
+    llama, checkpoints, tmp_path
+):
+    from safetensors.torch import load_file, save_file
+
+    for file in Path(checkpoints.other_weights).iterdir():
+        shutil.copy(file, tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["model.layers.1.input_layernorm.weight"]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(EngineError, match=r"not initialized .*layers\.1\.input_layernorm"):
+        llama.load(str(tmp_path))
 
 
 def test_an_engine_failure_says_how_much_was_unfinished(llama, monkeypatch):

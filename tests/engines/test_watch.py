@@ -13,6 +13,7 @@ import pytest
 
 from evalharness.engines import open_engine
 from evalharness.engines.base import Completion, EngineOptions, PreparedPrompt, Request
+from evalharness.engines.child import EngineProcess
 from evalharness.engines.watch import WatchedEngine
 from evalharness.errors import EngineError, InputError
 from evalharness.paths import tiny_checkpoint
@@ -236,6 +237,17 @@ def test_the_engine_ends_with_its_parent(tmp_path: Path) -> None:
     assert done.returncode == -signal.SIGKILL
     # Its files are closed a moment before it is gone.
     assert ends(int(done.stdout), seconds=60)
+
+
+def test_half_a_line_of_a_parent_that_was_killed_ends_the_engine_too(tmp_path: Path) -> None:
+    options = EngineOptions(base_url=str(tmp_path), engine_timeout=60.0)
+    process = EngineProcess("auto", options, "tests.engines.dying:create_engine")
+    assert process.name(60) == "dying"
+    os.set_blocking(process._stdin.fileno(), True)
+    os.write(process._stdin.fileno(), b'{"do": "gen')
+    process._stdin.close()
+    assert process._process.wait(timeout=60) == -signal.SIGKILL
+    process.close(at_once=True)
 
 
 @pytest.mark.slow

@@ -17,7 +17,10 @@ def check_base_url(url: str | None) -> str:
     """
     if not url:
         raise InputError("the openai engine needs --base-url, such as http://localhost:8000/v1")
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise InputError(f"--base-url: {error}: write http://HOST:PORT/v1") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InputError(f'--base-url "{url}": write http://HOST:PORT/v1 or https://HOST/v1')
     if parts.username or parts.password or parts.query or parts.fragment:

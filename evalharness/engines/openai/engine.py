@@ -50,7 +50,6 @@ class OpenAIEngine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._steps: ThreadPoolExecutor | None = None
         self._server: Server | None = None
-        self._context: int | None = None
         self._flight: _Flight | None = None
         limit = options.concurrency
         self.slots = Slots(AdaptiveLimit() if limit is None else FixedLimit(limit))
@@ -66,11 +65,17 @@ class OpenAIEngine:
         """Find `model` among those that the server has.
 
         Raises:
-            EngineError: nothing answers, the key is refused, or the server has other models.
+            EngineError: nothing answers, the key is refused, the server has other models, or less
+                context than is asked for.
         """
         server = self._run(find_server(self.client, model))
+        context, wanted = server.context_length, self.options.max_model_len
+        if context is not None and wanted is not None and wanted > context:
+            raise EngineError(
+                f"--max-model-len {wanted} is more than the {context} tokens of {model} at "
+                f"{self.client.base_url}: give {context} or less"
+            )
         self._server = server
-        self._context = self.options.max_model_len or server.context_length
         unsent = unsent_fields(server)
         notes = []
         if self.options.deterministic:
@@ -91,7 +96,7 @@ class OpenAIEngine:
         return ModelRecord(
             model=model,
             revision=f"served as {server.root}",
-            context_length=self._context,
+            context_length=wanted or context,
             dtype="the server's",
             device="a server",
             details={
@@ -158,7 +163,7 @@ class OpenAIEngine:
             return Completion(
                 key=request.key, text="", num_tokens=None, finish_reason="error", error=str(error)
             )
-        return completion_of(server, request, answer, self._context)
+        return completion_of(server, request, answer)
 
     def _land(self, flight: _Flight) -> None:
         """End a flight, once: its generator may be closed after the engine is."""
@@ -220,7 +225,13 @@ class _Flight:
                 await asyncio.wait_for(self._news.wait(), _BEAT_SECONDS)
 
     def landed(self) -> Iterator[Completion]:
-        """What has come back since the last call."""
+        """What has come back since the last call.
+
+        Raises:
+            EngineError: no request can be answered any more; what came with it is given first.
+        """
+        # Stable: answers keep their order, and none is thrown away for a failure beside it.
+        self._landed = deque(sorted(self._landed, key=lambda task: task.exception() is not None))
         while self._landed:
             yield self._landed.popleft().result()
 

@@ -86,9 +86,7 @@ def request_body(server: Server, request: Request, sampling: Sampling) -> dict[s
     return body
 
 
-def completion_of(
-    server: Server, request: Request, answer: dict[str, Any], context_length: int | None
-) -> Completion:
+def completion_of(server: Server, request: Request, answer: dict[str, Any]) -> Completion:
     """The answer with one choice, as our records have it.
 
     vLLM and SGLang count the EOS among the completion tokens, our records don't. A server cuts
@@ -106,8 +104,8 @@ def completion_of(
     elif finish == "stop" and stop_reason is None and server.counts_eos and num_tokens:
         num_tokens -= 1
     limit = request.max_tokens
-    if context_length is not None and num_prompt is not None:
-        limit = max(1, min(limit, context_length - num_prompt))
+    if server.context_length is not None and num_prompt is not None:
+        limit = max(1, min(limit, server.context_length - num_prompt))
     return Completion(
         key=request.key,
         text=_text_of(choice) if error is None else "",

@@ -6,10 +6,12 @@ import queue
 import threading
 from concurrent.futures import Future
 from functools import partial
+from itertools import chain
 from typing import Any
 
-from evalharness.checking import DEFAULT_CHECKER, CheckerPool, Policy
+from evalharness.checking import DEFAULT_CHECKER, CheckerError, CheckerPool, Policy
 from evalharness.checking.extract import check_answer_format
+from evalharness.checking.judging import settle
 from evalharness.engines.ray.cluster import Membership, first_line
 from evalharness.records import Judgement
 
@@ -39,6 +41,12 @@ class RayCheckerPool(CheckerPool):
         self._waiting = queue.SimpleQueue()
         self.lost: str | None = None
         """Why the cluster is out of reach; what comes then is judged here."""
+        self._batch: _Batch = []
+        self._running: dict[Any, _Batch] = {}
+        self._open = threading.Lock()
+        self._is_closing = False
+        self._is_last = False
+        """Whether everything that was submitted has been taken from `_waiting`."""
         self._cluster = Membership(address)
         self._is_ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="ray checks", daemon=True)
@@ -53,64 +61,66 @@ class RayCheckerPool(CheckerPool):
     ) -> Future[Judgement]:
         """The judgement to come on `response`, from a task."""
         check_answer_format(answer_format)
-        self._refuse_if_closed()
         future: Future[Judgement] = Future()
-        self._waiting.put(((response, golds, answer_format, policy), future))
+        with self._open:
+            self._refuse_if_closed()
+            if self._is_closing:
+                raise CheckerError("the checker pool is closed")
+            self._waiting.put(((response, golds, answer_format, policy), future))
         return future
 
     def close(self, *, wait: bool = True) -> None:
-        """End; `wait` finishes what was submitted."""
+        """End; `wait` finishes what was submitted, without it what isn't judged is cancelled."""
         if not wait:
             self._is_ended.set()
-        if self._thread.is_alive():
-            self._waiting.put(None)
-            self._thread.join()
+        with self._open:
+            if not self._is_closing:
+                self._is_closing = True
+                self._waiting.put(None)
+        self._thread.join()
         super().close(wait=wait)
         self._cluster.leave()
 
     def _work(self) -> None:
         """Hand out batches and take judgements in, until told to end."""
-        running: dict[Any, _Batch] = {}
         try:
-            self._use_cluster(running)
+            self._use_cluster()
         except Exception as error:  # noqa: BLE001 - without the cluster this machine goes on
             self.lost = first_line(error)
-        if self._is_ended.is_set():
-            for batch in running.values():
-                for _, future in batch:
-                    future.cancel()
-            return
-        for batch in running.values():
-            self._judge_locally(batch)
-        while self.lost and (given := self._waiting.get()) is not None:
-            self._judge_locally([given])
+        self._settle_here([*self._batch, *chain.from_iterable(self._running.values())])
+        while not self._is_last:
+            self._settle_here(self._next())
 
-    def _use_cluster(self, running: dict[Any, _Batch]) -> None:
+    def _next(self, seconds: float | None = None) -> _Batch:
+        """One of those that wait, or none where none comes in time or will ever come."""
+        try:
+            given = self._waiting.get(timeout=seconds)
+        except queue.Empty:
+            return []
+        self._is_last = given is None
+        return [] if given is None else [given]
+
+    def _use_cluster(self) -> None:
         import ray
 
         # No cores are asked for: those of a cluster without GPUs are all taken by the engines.
         task = ray.remote(judge).options(num_cpus=0, scheduling_strategy="SPREAD")
         cluster_resources: Any = ray.cluster_resources
         most = max(1, int(cluster_resources().get("CPU", 1)))
-        is_open = True
-        while (is_open or running) and not self._is_ended.is_set():
-            batch: _Batch = []
-            while is_open and len(running) < most and len(batch) < _LARGEST_BATCH:
-                try:
-                    given = self._waiting.get(timeout=0 if running or batch else None)
-                except queue.Empty:
+        while not (self._is_last and not self._running) and not self._is_ended.is_set():
+            while not self._is_last and len(self._running) < most:
+                taken = self._next(0 if self._running or self._batch else None)
+                self._batch += taken
+                if not taken or len(self._batch) == _LARGEST_BATCH:
                     break
-                if given is None:
-                    is_open = False
-                else:
-                    batch.append(given)
-            if batch:
-                running[task.remote(self.checker, [each for each, _ in batch])] = batch
-            if running:
-                done, _ = ray.wait(list(running), timeout=_LOOK_SECONDS)
+            if self._batch:
+                handed_out = task.remote(self.checker, [each for each, _ in self._batch])
+                self._running[handed_out], self._batch = self._batch, []
+            if self._running:
+                done, _ = ray.wait(list(self._running), timeout=_LOOK_SECONDS)
                 for each in done:
-                    self._take_in(each, running[each])
-                    del running[each]
+                    self._take_in(each, self._running[each])
+                    del self._running[each]
 
     def _take_in(self, done: Any, batch: _Batch) -> None:
         import ray
@@ -119,14 +129,18 @@ class RayCheckerPool(CheckerPool):
         try:
             judgements: list[Judgement] = ray.get(done)
         except ray.exceptions.RayError:
-            self._judge_locally(batch)
+            self._settle_here(batch)
             return
         for judgement, (_, future) in zip(judgements, batch, strict=True):
-            future.set_result(judgement)
+            settle(future, judgement)
 
-    def _judge_locally(self, batch: _Batch) -> None:
+    def _settle_here(self, batch: _Batch) -> None:
+        """Judge in this machine's workers, or cancel where nobody waits any more."""
         for given, future in batch:
-            super().submit(*given).add_done_callback(partial(_pass_on, future))
+            if self._is_ended.is_set():
+                future.cancel()
+            else:
+                super().submit(*given).add_done_callback(partial(_pass_on, future))
 
 
 _pools: dict[str, CheckerPool] = {}
@@ -141,9 +155,10 @@ def judge(checker: str, batch: list[Submitted]) -> list[Judgement]:
 
 
 def _pass_on(future: Future[Judgement], done: Future[Judgement]) -> None:
+    """Settle `future` the way that the other was settled."""
     if done.cancelled():
         future.cancel()
-    elif (error := done.exception()) is not None:
+    elif (error := done.exception()) is None:
+        settle(future, done.result())
+    elif future.set_running_or_notify_cancel():
         future.set_exception(error)
-    else:
-        future.set_result(done.result())

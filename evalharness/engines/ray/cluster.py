@@ -38,11 +38,9 @@ def plan_workers(options: EngineOptions, num_gpus: int, num_cpus: int) -> Worker
     an actor may get less than one.
 
     Raises:
-        InputError: not even one actor finds its GPUs, or the number makes no sense.
+        InputError: not even one actor finds its GPUs.
     """
     count = options.ray_workers
-    if count is not None and count < 1:
-        raise InputError(f"--ray-workers {count}: give 1 or more")
     if options.device == "cpu" or (options.device == "auto" and num_gpus == 0):
         count = count or 1
         share = num_cpus / count

@@ -84,13 +84,16 @@ class Coordinator:
     def take(self) -> tuple[list[str], bool]:
         """The lines since the last call, after a short wait, and whether they were the last.
 
-        Raises what drawing raised.
+        Raises what drawing raised, once all lines before it are taken.
         """
         lines: list[str] = []
         try:
             while len(lines) < _LONGEST_ANSWER:
                 line = self._lines.get(timeout=0 if lines else _LOOK_SECONDS)
                 if isinstance(line, BaseException):
+                    if lines:
+                        self._lines.put(line)  # for the next call: these have come before it
+                        return lines, False
                     raise line
                 if line is None:
                     return lines, True
