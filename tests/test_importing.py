@@ -246,6 +246,6 @@ def test_a_length_that_nobody_knows_is_not_shown_as_none(
     assert main(["show", str(tmp_path / "run")]) == 0
     known, unknown = capsys.readouterr().out.splitlines()
     assert known.split()[:4] == ["own/0", "1/1", "7", "tokens"]
-    assert unknown.split()[:4] == ["own/1", "1/1", "?", "tokens"]
+    assert unknown.split()[:4] == ["own/1", "1/1", "–", "tokens"]
     assert main(["show", str(tmp_path / "run"), "--json"]) == 0
     assert [row["tokens_mean"] for row in json.loads(capsys.readouterr().out)] == [7, None]
