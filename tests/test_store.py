@@ -26,6 +26,7 @@ from evalharness.store import (
     read_spec,
     read_verdicts,
     responses_frame,
+    verdict_names,
     write_atomically,
 )
 
@@ -266,3 +267,14 @@ def test_an_atomic_write_that_fails_leaves_the_old_text(tmp_path: Path) -> None:
         write_atomically(path, "\ud800")
     assert json.loads(path.read_text()) == {"a": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_verdicts_of_an_import_s_source_are_never_the_newest(tmp_path: Path) -> None:
+    with RunWriter(tmp_path) as writer:
+        for name in ("ours@1", "label@source", "ours@2"):
+            writer.write_verdicts(name, [])
+    folder = tmp_path / "verdicts"
+    # A copied folder has the times of the copy: here the source's table was copied last.
+    for seconds, name in enumerate(("ours@2", "ours@1", "label@source"), start=1):
+        os.utime(folder / f"{name}.parquet", (seconds, seconds))
+    assert verdict_names(tmp_path) == ["label@source", "ours@2", "ours@1"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalharness.errors import StoreError
 from evalharness.records import Problem, Response, Verdict
-from evalharness.store.files import PARQUET, PROBLEMS, PROMPTS, SPEC, VERDICTS
+from evalharness.store.files import LABELS, PARQUET, PROBLEMS, PROMPTS, SPEC, VERDICTS
 from evalharness.store.index import StoredResponses, is_compact
 from evalharness.store.rows import (
     VERSIONS,
@@ -100,9 +100,14 @@ def response_batches(folder: Path, columns: list[str]) -> Iterator[pd.DataFrame]
 
 
 def verdict_names(folder: Path) -> list[str]:
-    """The stems of `verdicts/*.parquet`, the newest last."""
+    """The stems of `verdicts/*.parquet`, the newest last, those of an import's source first.
+
+    A folder that was copied has the times of the copy: the source's own verdicts must not pass for
+    ours by that.
+    """
     paths = (folder / VERDICTS).glob("*.parquet")
-    return [path.stem for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns)]
+    by_age = sorted(paths, key=lambda path: (path.stem != LABELS, path.stat().st_mtime_ns))
+    return [path.stem for path in by_age]
 
 
 def verdict_versions(folder: Path, name: str) -> dict[str, str]:
