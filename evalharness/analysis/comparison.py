@@ -132,7 +132,7 @@ def _row(
     difference = paired_difference(both.a, both.b, cluster_P, law)
     inflation = length_inflation(both.a, both.b, cluster_P)
     change = decompose_wrong_length(both.a, both.b)
-    notes = [*both.notes, *difference.notes, *_length_notes(inflation, a, b)]
+    notes = [*both.notes, *difference.notes, *_length_notes(inflation, both)]
     return Comparison(
         benchmark=benchmark,
         model=b.model,
@@ -152,7 +152,7 @@ def _row(
     )
 
 
-def _length_notes(inflation: Inflation, a: Answers, b: Answers) -> list[str]:
+def _length_notes(inflation: Inflation, both: Aligned) -> list[str]:
     if inflation.overall is None:
         return ["the lengths aren't known"]
     notes = []
@@ -160,7 +160,7 @@ def _length_notes(inflation: Inflation, a: Answers, b: Answers) -> list[str]:
         notes.append("no problem has a correct response of both: no inflation of correct ones")
     if inflation.wrong is None:
         notes.append("no problem has a wrong response of both: no inflation of wrong ones")
-    shares = (a.truncated_share(), b.truncated_share())
+    shares = (both.a.truncated_share(), both.b.truncated_share())
     if None in shares:
         notes.append("how responses ended isn't known: lengths may be cut")
     elif any(shares):
@@ -206,12 +206,14 @@ def _pooled(parts: Sequence[Aligned]) -> Aligned:
     starts = np.cumsum([0, *(len(part.problem_ids) for part in parts)])
 
     def joined(draws: Sequence[Draws]) -> Draws:
+        ends = [each.is_cut_N for each in draws if each.is_cut_N is not None]
         return Draws(
             problem_N=np.concatenate(
                 [each.problem_N + start for each, start in zip(draws, starts, strict=False)]
             ),
             correct_N=np.concatenate([each.correct_N for each in draws]),
             tokens_N=np.concatenate([each.tokens_N for each in draws]),
+            is_cut_N=np.concatenate(ends) if len(ends) == len(draws) else None,
         )
 
     return Aligned(

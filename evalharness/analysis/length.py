@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evalharness.analysis.accuracy import CONFIDENCE, Estimate, clustered_mean, proportion
+from evalharness.analysis.accuracy import CONFIDENCE, ROUNDING, Estimate, clustered_mean, proportion
 from evalharness.errors import InputError
 
 VERDICTS = ("all", "correct", "wrong answer", "no answer", "truncated", "undecided")
@@ -57,7 +57,7 @@ def length_by_verdict(lengths: Lengths) -> list[VerdictLength]:
     `wrong answer` ended by themselves; `undecided` are those that the checker could not read or
     decide, and those that the engine could not give.
 
-    A quantile above 1 - truncated share lies beyond the token limit and is None, with a note.
+    A quantile that a truncated response would change is None, with a note.
 
     Raises:
         InputError: there are no responses.
@@ -101,7 +101,7 @@ def _verdict_length(verdict: str, chosen_N: NDArray[np.bool_], lengths: Lengths)
         value = quantile(tokens, lengths.is_cut()[known_N], level)
         quantiles.append(value)
         if value is None:
-            notes.append(f"the {name} lies beyond the token limit")
+            notes.append(f"the {name} lies among truncated responses")
     return VerdictLength(
         verdict=verdict,
         num_responses=count,
@@ -117,13 +117,16 @@ def _verdict_length(verdict: str, chosen_N: NDArray[np.bool_], lengths: Lengths)
 def quantile(
     tokens_N: NDArray[np.float64], is_cut_N: NDArray[np.bool_], level: float
 ) -> float | None:
-    """A quantile of the lengths, or None where it lies among truncated responses.
+    """A quantile of the lengths, or None where it depends on how a truncated response would end.
 
-    With one token limit for all, a truncated response is longer than every other, so the quantile
-    is known where it falls below 1 - truncated share; with mixed limits take `kaplan_meier`.
+    It lies between two neighbours of the sorted lengths. Both are known where they ended by
+    themselves, no later than where the first truncated response was cut.
     """
-    value = float(np.quantile(tokens_N, level))
-    return None if is_cut_N.any() and level > 1 - is_cut_N.mean() else value
+    if is_cut_N.any():
+        num_known = (tokens_N[~is_cut_N] <= tokens_N[is_cut_N].min()).sum()
+        if math.ceil(level * (tokens_N.size - 1) - ROUNDING) >= num_known:
+            return None
+    return float(np.quantile(tokens_N, level))
 
 
 def tokens_per_correct(
@@ -131,8 +134,10 @@ def tokens_per_correct(
 ) -> Estimate | None:
     """All tokens that were generated over the number of correct responses; None without one.
 
-    A ratio of totals; its error is that of sum_i (tokens_i - r correct_i) over problems divided by
-    the number of correct responses (delta method, clustered by problem).
+    A ratio of totals r; its error SE is that of sum_i (tokens_i - r correct_i) over problems
+    divided by the number of correct responses (delta method, clustered by problem). The interval is
+    t over problems on the logarithm, r exp(-+t SE/r): few correct responses make r very uncertain
+    upwards, and no number of tokens is below 0.
 
     Raises:
         InputError: there are no responses of known length.
@@ -154,8 +159,9 @@ def tokens_per_correct(
         note = "one problem carries no interval"
         return Estimate(value=value, low=None, high=None, stderr=None, n=n, k=k, notes=note)
     stderr = math.sqrt(n / (n - 1) * float((sums_P**2).sum())) / float(correct.sum())
-    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1)) * stderr
-    return Estimate(value=value, low=value - half, high=value + half, stderr=stderr, n=n, k=k)
+    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1)) * stderr / value if value > 0 else 0.0
+    low, high = value * math.exp(-half), value * math.exp(half)
+    return Estimate(value=value, low=low, high=high, stderr=stderr, n=n, k=k)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

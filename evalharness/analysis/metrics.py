@@ -43,10 +43,13 @@ def join_verdicts(
 ) -> pd.DataFrame:
     """One row a judged response, with the columns that metrics need.
 
+    What the engine could not give has no length, also where 0 is stored.
+
     `more` are columns of the verdicts to take along where they are there.
     """
     key = ["model", "template", "problem_id", "sample_index"]
     left = responses[["benchmark", *key, "num_tokens", "finish_reason", "token_limit"]]
+    left = left.assign(num_tokens=left["num_tokens"].mask(left["finish_reason"].isin(["error"])))
     right = verdicts[[*key, "status", "extracted", *(name for name in more if name in verdicts)]]
     return left.merge(right, on=key, how="inner", validate="one_to_one")
 

@@ -97,8 +97,9 @@ def verdict_table(gathered: Gathered, names: Mapping[str, str]) -> Table:
         num_labels=4,
         notes=(
             *(f"{note[0].upper()}{note[1:]}." for note in notes),
-            "Means are restricted to the token limit; a quantile beyond it is a dash. Truncated: "
-            "cut at the limit and not correct. Undecided: the checker could not read or decide.",
+            "Means are restricted to the token limit; a quantile that truncated responses would "
+            "change is a dash. Truncated: cut at the limit and not correct. Undecided: the checker "
+            "could not read or decide.",
         ),
     )
 
@@ -108,7 +109,7 @@ def _mean(each: VerdictLength) -> str:
         return "–"
     if each.mean.low is None or each.mean.high is None:
         return f"{each.mean.value:,.0f}"
-    return f"{each.mean.value:,.0f} [{max(each.mean.low, 0):,.0f}, {each.mean.high:,.0f}]"
+    return f"{each.mean.value:,.0f} [{each.mean.low:,.0f}, {each.mean.high:,.0f}]"
 
 
 def _tokens(value: float | None) -> str:

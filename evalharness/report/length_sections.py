@@ -117,7 +117,7 @@ def _verdict_section(
                     num_labels=2,
                     notes=(
                         "Share: of all responses. Cut: of these, at the token limit. A quantile "
-                        "that lies beyond the limit is left out.",
+                        "that truncated responses would change is left out.",
                     ),
                 ),
             )
@@ -136,7 +136,7 @@ def _verdict_section(
 def _verdict_texts(each: VerdictLength) -> tuple[str, ...]:
     mean = "–" if each.mean is None else f"{each.mean.value:,.0f}"
     if each.mean is not None and each.mean.low is not None and each.mean.high is not None:
-        mean += f" [{max(each.mean.low, 0):,.0f}, {each.mean.high:,.0f}]"
+        mean += f" [{each.mean.low:,.0f}, {each.mean.high:,.0f}]"
     quantiles = ("–" if value is None else f"{value:,.0f}" for value in (each.median, each.p90))
     return (
         mean,
