@@ -84,25 +84,39 @@ def compare_all(
     Raises:
         InputError: a pair can't be compared; the message has every such pair.
     """
-    aligned, troubles = [], []
+    rows, troubles = compare_possible(pairs, common, clusters)
+    if troubles:
+        raise InputError("\n".join(troubles))
+    return rows
+
+
+def compare_possible(
+    pairs: Sequence[tuple[Sequence[Answers], Sequence[Answers]]],
+    common: bool,
+    clusters: Mapping[str, int] | None = None,
+) -> tuple[list[Comparison], list[str]]:
+    """The rows of `compare_all` for what can be compared, and why the rest can't.
+
+    Averages are over the benchmarks that can be.
+    """
+    aligned: list[list[tuple[Answers, Answers, Aligned]]] = []
+    troubles: dict[str, None] = {}
     for pair_a, pair_b in pairs:
         parts = []
         for a, b in zip(pair_a, pair_b, strict=True):
             try:
                 parts.append((a, b, align(a, b, common)))
             except InputError as error:
-                troubles.append(str(error))
+                troubles[str(error)] = None
         aligned.append(parts)
-    if troubles:
-        raise InputError("\n".join(dict.fromkeys(troubles)))
-    rows = [row for parts in aligned for row in _pair_rows(parts, clusters)]
+    rows = [row for parts in aligned if parts for row in _pair_rows(parts, clusters)]
     families = ["benchmark" if row.benchmark not in AVERAGES else row.benchmark for row in rows]
     for family in dict.fromkeys(families):
         chosen = [at for at, each in enumerate(families) if each == family]
         adjusted = holm([rows[at].difference.p_value for at in chosen])
         for at, p_holm in zip(chosen, adjusted, strict=True):
             rows[at] = dataclasses.replace(rows[at], p_holm=p_holm)
-    return rows
+    return rows, list(troubles)
 
 
 def _pair_rows(

@@ -16,7 +16,7 @@ from evalharness.errors import InputError
 from evalharness.records import Problem
 from evalharness.report.answers import AnswersByCell, answers_by_cell
 from evalharness.report.compare_tables import comparison_tables
-from evalharness.report.runs import choose_verdicts, run_notes
+from evalharness.report.gather import choose_verdicts, folder_labels, run_notes
 from evalharness.report.tables import as_markdown, short_names
 from evalharness.report.terminal import as_terminal, visible
 from evalharness.store import read_problems, read_spec, responses_frame, verdicts_frame
@@ -62,7 +62,7 @@ def compare_runs(
     left_out: list[str] = []
     titles: dict[str, str] = {}
     notes: dict[str, None] = {}
-    for folder in folders:
+    for folder, label in zip(folders, folder_labels(folders), strict=True):
         spec = read_spec(folder)
         titles |= {key: value["title"] for key, value in spec["benchmarks"].items()}
         notes |= dict.fromkeys(run_notes(spec, choose_verdicts(folder, verdicts)))
@@ -71,7 +71,7 @@ def compare_runs(
         for (model, template), answers in found.items():
             key = (model, template)
             if key in cells and cells[key].keys() & answers.keys():
-                key = (f"{model} ({folder.resolve().name})", template)
+                key = (f"{model} ({label})", template)
                 answers = {name: _renamed(each, key[0]) for name, each in answers.items()}
             cells.setdefault(key, {}).update(answers)
     base_model, base_template = find_baseline(baseline, cells)

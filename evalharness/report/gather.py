@@ -97,6 +97,7 @@ def gather_runs(folders: Sequence[Path], verdicts: str | None) -> Gathered:
     notes: dict[str, None] = {}
     warnings: set[str] = set()
     seen: set[tuple[str, str, str]] = set()
+    labels = folder_labels(folders)
     for index, folder in enumerate(folders):
         spec = read_spec(folder)
         name = choose_verdicts(folder, verdicts)
@@ -106,9 +107,7 @@ def gather_runs(folders: Sequence[Path], verdicts: str | None) -> Gathered:
         cells = {(row["model"], row["template"], row["benchmark"]) for row in rows}
         renamed: dict[str, str] = {}
         if cells & seen:
-            renamed = {
-                model: f"{model} ({folder.resolve().name})" for model in frame["model"].unique()
-            }
+            renamed = {model: f"{model} ({labels[index]})" for model in frame["model"].unique()}
             frame["model"] = frame["model"].map(renamed)
             for row in rows:
                 row["model"] = renamed[row["model"]]
@@ -129,6 +128,23 @@ def gather_runs(folders: Sequence[Path], verdicts: str | None) -> Gathered:
         notes=tuple(notes),
         warnings=frozenset(warnings),
     )
+
+
+def folder_labels(folders: Sequence[Path]) -> list[str]:
+    """The end of each path that tells it from the others; the same folder again has a number."""
+    paths = [folder.resolve() for folder in folders]
+    labels = []
+    for at, path in enumerate(paths):
+        others = [other for other in paths if other != path]
+        depth = 1
+        while depth < len(path.parts) and any(
+            other.parts[-depth:] == path.parts[-depth:] for other in others
+        ):
+            depth += 1
+        again = paths[:at].count(path)
+        name = "/".join(path.parts[-depth:])
+        labels.append(f"{name} #{again + 1}" if again else name)
+    return labels
 
 
 def choose_verdicts(folder: Path, name: str | None) -> str:

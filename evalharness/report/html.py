@@ -16,7 +16,7 @@ from evalharness.errors import MissingExtraError
 from evalharness.paths import cache_folder
 from evalharness.report.browser import browser_data, chosen_rows, chosen_texts
 from evalharness.report.embedding import json_text, packed, script_hash, script_text
-from evalharness.report.gather import Cell, Gathered
+from evalharness.report.gather import Cell, Gathered, folder_labels
 from evalharness.report.options import ReportOptions
 from evalharness.report.parts import Figure, Links, Section
 from evalharness.report.provenance import run_facts
@@ -250,8 +250,9 @@ def _provenance(gathered: Gathered) -> str:
         '<section id="provenance" aria-labelledby="provenance-title">',
         '<h2 id="provenance-title">Provenance</h2>',
     ]
-    for run in gathered.runs:
-        parts.append(f"<h3>{escape(run.folder.resolve().name)}</h3>")
+    labels = folder_labels([run.folder for run in gathered.runs])
+    for run, label in zip(gathered.runs, labels, strict=True):
+        parts.append(f"<h3>{escape(label)}</h3>")
         parts.append(_facts(run_facts(run)))
     return "\n".join([*parts, "</section>"])
 

@@ -11,9 +11,10 @@ import pytest
 
 from evalharness.cli import main
 from evalharness.errors import InputError
+from evalharness.report.compare import compare_runs
 from evalharness.report.comparisons import ALIKE, Compared, main_tables
 from evalharness.report.figures import write_figures
-from evalharness.report.gather import gather_runs
+from evalharness.report.gather import folder_labels, gather_runs
 from evalharness.report.html import html_report, html_table
 from evalharness.report.parts import cell_labels, file_name
 from evalharness.report.runs import ReportOptions, render_runs
@@ -90,6 +91,39 @@ def test_an_average_over_other_benchmarks_is_not_ranked(tmp_path: Path) -> None:
     fully = make_run(tmp_path / "f", [*_said("a", range(9)), *more, *_said("b", range(2)), *both])
     assert "macro" not in Compared(gather_runs([partly], None)).leaders()
     assert "macro" in Compared(gather_runs([fully], None)).leaders()
+
+
+def test_what_can_t_be_compared_leaves_the_others_compared_and_ranks_nothing(
+    tmp_path: Path,
+) -> None:
+    # c answered other problems than a and b: a against b stays, and no column says who is alike.
+    apart = [Said("c", "no", problem("sums", row, "?"), 0, "x", "correct") for row in range(50, 60)]
+    said = [*_said("a", range(9)), *_said("b", range(30)), *apart]
+    compared = Compared(gather_runs([make_run(tmp_path / "r", said)], None))
+    against = compared.with_baseline(None)
+    assert [(row.model, round(40 * row.difference.value)) for row in against.rows] == [("b", 21)]
+    assert against.troubles == ("sums: c:no against a:no: they have no problem in common",)
+    assert compared.leaders() == {}
+
+
+def test_runs_in_folders_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+    # 10, 20 and 30 of 40 right; all three folders are called run.
+    folders = [
+        make_run(tmp_path / seed / "run", _said("m", range(number)))
+        for seed, number in (("s1", 10), ("s2", 20), ("s3", 30))
+    ]
+    found = {
+        row["model"]: row["value"]
+        for row in gather_runs(folders, None).metrics
+        if row["metric"] == "accuracy"
+    }
+    assert found == {"m": 0.25, "m (s2/run)": 0.5, "m (s3/run)": 0.75}
+    rows = compare_runs(folders, "m").rows
+    assert [(row.model, row.difference.value) for row in rows] == [
+        ("m (s2/run)", 0.25),
+        ("m (s3/run)", 0.5),
+    ]
+    assert folder_labels([folders[0], folders[1], folders[0]]) == ["s1/run", "s2/run", "s1/run #2"]
 
 
 def test_every_figure_has_a_table_and_a_name_of_its_own(run: Path) -> None:
