@@ -88,6 +88,32 @@ def run_metrics(
     return rows
 
 
+def accuracy_rows(
+    frame: pd.DataFrame, benchmarks: list[str], clusters: Mapping[str, int] | None = None
+) -> list[dict[str, Any]]:
+    """Of `run_metrics` only the accuracies."""
+    rows: list[dict[str, Any]] = []
+    for (model, template), group in frame.groupby(["model", "template"], sort=False):
+        found: dict[str, Estimate] = {}
+        for benchmark in benchmarks:
+            part = group[group["benchmark"] == benchmark]
+            if len(part):
+                found[benchmark] = _accuracy(part, clusters)
+        if len(found) > 1:
+            found["macro"] = macro_average(list(found.values()))
+            found["micro"] = _accuracy(group, clusters)
+        for benchmark, accuracy in found.items():
+            rows += _rows(benchmark, model, template, _Metrics(accuracy=accuracy, others={}))
+    return rows
+
+
+def _accuracy(part: pd.DataFrame, clusters: Mapping[str, int] | None) -> Estimate:
+    problem_N, ids = _problem_numbers(part)
+    cluster_P = _cluster_numbers(ids, clusters)
+    cluster_N = None if cluster_P is None else cluster_P[problem_N]
+    return proportion(part["status"].to_numpy(str) == "correct", problem_N, cluster_N)
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Metrics:
     accuracy: Estimate
@@ -113,7 +139,7 @@ def _part_metrics(
     cluster_N = None if cluster_P is None else cluster_P[problem_N]
     status_N = part["status"].to_numpy(str)
     correct_N = status_N == "correct"
-    accuracy = proportion(correct_N, problem_N, cluster_N)
+    accuracy = _accuracy(part, clusters)
     metrics = _sample_metrics(shares, clusters)
     metrics["detectable"] = _detectable(accuracy)
     tokens_N = part["num_tokens"].to_numpy(float, na_value=np.nan)

@@ -75,6 +75,8 @@ def report(options: argparse.Namespace) -> int:
         write_run_figures,
     )
 
+    if options.responses is not None and options.responses < 0:
+        raise InputError(f"--responses {options.responses}: a number of responses, 0 for none")
     about = ReportOptions(
         verdicts=options.verdicts,
         with_texts=not options.no_texts,
@@ -132,14 +134,15 @@ def show(options: argparse.Namespace) -> int:
     from evalharness.report.show import problem_list, problem_record, render_problem
 
     if options.problem_id is None:
-        rows = problem_list(options.run, options.verdicts)
+        rows = problem_list(options.run, options.verdicts, options.model, options.template)
         if options.json:
             print_json(rows)
         else:
             for row in rows:
+                length = "?" if row["tokens_mean"] is None else f"{row['tokens_mean']:.0f}"
                 line = (
                     f"{row['problem_id']:24} {row['num_correct']:>4}/{row['num_responses']:<4} "
-                    f"{row['tokens_mean'] or 0:>8.0f} tokens  {row['problem']}"
+                    f"{length:>8} tokens  {row['problem']}"
                 )
                 print_line(line)
         return 0

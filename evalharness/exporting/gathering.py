@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.errors import InputError
+from evalharness.measuring import CORRECTED, metrics_of
 from evalharness.records import GoldChoice, Problem, Response, ResponseKey, Verdict
-from evalharness.scoring import CORRECTED, metrics_of
 from evalharness.store import (
     LABELS,
     read_problems,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evalharness.analysis.length import (
-    Lengths,
     VerdictLength,
     budget_curve,
     length_by_verdict,
@@ -16,7 +15,7 @@ from evalharness.analysis.length import (
 from evalharness.analysis.series import checkpoint_series
 from evalharness.errors import InputError
 from evalharness.report.browser import chosen_texts
-from evalharness.report.gather import Gathered
+from evalharness.report.gather import Gathered, cell_lengths
 from evalharness.report.options import ReportOptions
 from evalharness.report.survival import survival_table
 from evalharness.report.tables import Table, number, percent, percent_interval, short_names
@@ -40,17 +39,6 @@ def detail_tables(gathered: Gathered, options: ReportOptions) -> list[Table]:
         tables.insert(1, survival)
     tables.append(text_table(gathered, chosen_texts(gathered, TEXT_LIMIT), options.keywords))
     return [*tables, *series_tables(gathered.metrics, gathered.titles, options.steps or None)]
-
-
-def cell_lengths(part: pd.DataFrame) -> Lengths:
-    """The lengths of the judged responses of one model, template and benchmark."""
-    finish = part["finish_reason"]
-    return Lengths(
-        problem_N=part["problem_id"].astype("category").cat.codes.to_numpy(np.int64),
-        status_N=part["status"].to_numpy(str),
-        tokens_N=part["num_tokens"].to_numpy(float, na_value=np.nan),
-        truncated_N=(finish == "length").to_numpy(bool) if finish.notna().all() else None,
-    )
 
 
 def _cells(gathered: Gathered) -> list[tuple[tuple[str, str, str], pd.DataFrame]]:

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from evalharness.analysis.checks import impossible_accuracies
+from evalharness.analysis.length import Lengths
 from evalharness.errors import InputError
+from evalharness.measuring import CORRECTED, frame_metrics, judged_frame, num_unjudged
 from evalharness.report.copies import copied_sample_notes
-from evalharness.scoring import CORRECTED, frame_metrics, judged_frame
 from evalharness.store import METRICS, read_spec, verdict_names
 
 if TYPE_CHECKING:
@@ -104,6 +107,9 @@ def gather_runs(folders: Sequence[Path], verdicts: str | None) -> Gathered:
         frame = judged_frame(folder, name)
         rows = frame_metrics(folder, frame)
         doubts = [*copied_sample_notes(folder, frame), *_stored_doubts(folder)]
+        if missing := num_unjudged(folder, name, frame):
+            what = f"{missing} responses have no verdict under {name}"
+            doubts.append(f"{what}: evalharness score {folder} gives them one.")
         cells = {(row["model"], row["template"], row["benchmark"]) for row in rows}
         renamed: dict[str, str] = {}
         if cells & seen:
@@ -127,6 +133,17 @@ def gather_runs(folders: Sequence[Path], verdicts: str | None) -> Gathered:
         titles=titles,
         notes=tuple(notes),
         warnings=frozenset(warnings),
+    )
+
+
+def cell_lengths(part: pd.DataFrame) -> Lengths:
+    """The lengths of the judged responses of one model, template and benchmark."""
+    finish = part["finish_reason"]
+    return Lengths(
+        problem_N=part["problem_id"].astype("category").cat.codes.to_numpy(np.int64),
+        status_N=part["status"].to_numpy(str),
+        tokens_N=part["num_tokens"].to_numpy(float, na_value=np.nan),
+        truncated_N=(finish == "length").to_numpy(bool) if finish.notna().all() else None,
     )
 
 

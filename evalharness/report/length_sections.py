@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,13 +20,10 @@ from evalharness.report.charts import (
     line_chart,
     scatter_chart,
 )
-from evalharness.report.gather import Cell, Gathered
-from evalharness.report.parts import Figure, Section, metric_rows, point
+from evalharness.report.gather import Cell, Gathered, cell_lengths
+from evalharness.report.parts import Figure, Section, file_name, metric_rows, point
 from evalharness.report.survival import survival_table
 from evalharness.report.tables import Table, number, percent
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _CURVE_POINTS = 150
 _TABLE_BUDGETS = 12
@@ -50,18 +46,7 @@ class CellLengths:
             for benchmark in gathered.benchmarks:
                 part = parts.get((benchmark, cell))
                 if part is not None and part["num_tokens"].notna().any():
-                    self.found[benchmark][cell] = _lengths(part)
-
-
-def _lengths(part: pd.DataFrame) -> Lengths:
-    finish = part["finish_reason"]
-    is_known = bool(finish.notna().all())
-    return Lengths(
-        problem_N=part["problem_id"].astype("category").cat.codes.to_numpy(np.int64),
-        status_N=part["status"].to_numpy(dtype=str),
-        tokens_N=part["num_tokens"].to_numpy(float, na_value=np.nan),
-        truncated_N=(finish == "length").to_numpy(bool) if is_known else None,
-    )
+                    self.found[benchmark][cell] = cell_lengths(part)
 
 
 def length_sections(gathered: Gathered, labels: Labels, overview: Table) -> list[Section]:
@@ -103,7 +88,7 @@ def _verdict_section(
         points.sort(key=lambda each: order[str(each["label"])])
         figures.append(
             Figure(
-                name=f"length-{benchmark}",
+                name=file_name("length", benchmark),
                 title=title,
                 spec=interval_chart(
                     points,
@@ -169,7 +154,7 @@ def _scatter_section(gathered: Gathered, labels: Labels) -> Section:
         ]
         figures.append(
             Figure(
-                name=f"tradeoff-{benchmark}",
+                name=file_name("tradeoff", benchmark),
                 title=title,
                 spec=scatter_chart(points, x_title="mean tokens a response", y_title="accuracy"),
                 table=Table(
@@ -212,7 +197,7 @@ def _budget_section(gathered: Gathered, labels: Labels, lengths: CellLengths) ->
         budgets = _round_budgets(float(last))
         figures.append(
             Figure(
-                name=f"budget-{benchmark}",
+                name=file_name("budget", benchmark),
                 title=title,
                 spec=line_chart(
                     points,

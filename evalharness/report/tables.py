@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from evalharness.errors import InputError
+
 AVERAGES = ("macro", "micro")
 
 
@@ -60,6 +62,19 @@ def short_names(models: Iterable[str]) -> dict[str, str]:
     ):
         common += 1
     return {name: "/".join(name.split("/")[common:]) for name in names}
+
+
+def find_model(name: str, models: Iterable[str]) -> str:
+    """The model that `--model` means: as the tables show it, or in full.
+
+    Raises:
+        InputError: there is none.
+    """
+    names = short_names(models)
+    for model, short in names.items():
+        if name in (model, short):
+            return model
+    raise InputError(f"--model {name}: no such model in these runs; they have {', '.join(names)}")
 
 
 def _accuracy_table(

@@ -21,6 +21,8 @@ from evalharness.report.runs import ReportOptions, render_runs
 from evalharness.report.sections import report_sections
 from evalharness.report.survival import survival_table
 from evalharness.report.tables import Table
+from evalharness.report.terminal import as_terminal
+from evalharness.store import RunWriter, read_responses
 from tests.report.made import Said, make_run, problem
 
 
@@ -232,6 +234,75 @@ def test_figures_are_written_in_the_asked_formats(run: Path, tmp_path: Path) -> 
     heads = [path.read_bytes()[:5] for path in paths]
     assert heads == [b"<svg ", b"\x89PNG\r", b"%PDF-"]
     assert "best" in paths[0].read_text()
+
+
+def test_a_hub_benchmark_s_figures_are_files_of_the_folder(tmp_path: Path) -> None:
+    # The name of a hub data set has a slash; a name in another alphabet keeps its letters.
+    said = [
+        Said(model, "no", problem(name, row, f"{row}?"), 0, "x", "correct")
+        for model in ("a", "b")
+        for name in ("owner/name", "數學")
+        for row in range(3)
+    ]
+    gathered = gather_runs([make_run(tmp_path / "hub", said)], None)
+    figures = [each for part in report_sections(gathered) for each in part.figures]
+    names = {path.name for path in write_figures(figures, tmp_path / "f", ["svg"])}
+    assert {"accuracy-owner-name.svg", "accuracy-數學.svg"} <= names
+    assert names == {path.name for path in (tmp_path / "f").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--format", "html", "--responses", "-5"], "--responses -5: a number of responses"),
+        (["--steps", "far=1,far=2"], "--steps far=2: far is 1 already"),
+        (["--published", "zzz"], "no such row; there are Qwen2.5-Math-1.5B:no"),
+    ],
+)
+def test_a_report_flag_that_means_nothing_is_refused(
+    run: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main(["report", str(run), *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_responses_without_a_verdict_are_told_by_report_and_compare(run: Path) -> None:
+    # As after a kill: 40 more responses are stored than the verdict table knows.
+    said = list(_said("best", range(30)))
+    with RunWriter(run) as writer:
+        writer.append(
+            dataclasses.replace(each, sample_index=1)
+            for each in read_responses(run)
+            if each.model == "best"
+        )
+    gathered = gather_runs([run], None)
+    sentence = f"{len(said)} responses have no verdict under checker@1"
+    assert any(sentence in each for each in gathered.warnings)
+    assert any(sentence in each for each in compare_runs([run], "far").left_out)
+
+
+def test_titles_are_one_line_however_narrow_their_table() -> None:
+    table = Table(title="A title of several words", columns=("n",), rows=(("1",),), num_labels=1)
+    assert as_terminal([table]).splitlines()[0] == "A title of several words"
+
+
+def test_show_lists_what_was_asked_for_and_no_length_that_is_not_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    problems = [problem("b", row, f"{row}?") for row in range(2)]
+    said = [Said("org/good", "t", each, 0, "x", "correct", tokens=7) for each in problems]
+    said += [Said("org/bad", "t", each, 0, "x", "no_answer", None, None, None) for each in problems]
+    run = str(make_run(tmp_path / "r", said))
+    assert main(["show", run, "--model", "good"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].split() == ["b/0", "1/1", "7", "tokens", "0?"]
+    assert main(["show", run, "--model", "org/bad"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].split() == ["b/0", "0/1", "?", "tokens", "0?"]
+    assert main(["show", run, "b/0", "--model", "bad"]) == 0
+    assert "  no answer, decided by" in capsys.readouterr().out
+    assert main(["show", run, "--model", "other"]) == 2
+    assert "they have org/good, org/bad" in capsys.readouterr().err
+    assert main(["show", run, "--template", "r1"]) == 2
+    assert "it has t" in capsys.readouterr().err
 
 
 def test_the_command_writes_the_page_beside_the_run(
