@@ -165,8 +165,8 @@ def series_tables(
         Table(
             title=f"Checkpoints of {series or 'one training'} under {template}",
             columns=(
-                *("benchmark", "step", "accuracy", "tokens", "correct", "not correct"),
-                "truncated",
+                *("benchmark", "step", "accuracy %", "tokens", "correct", "not correct"),
+                "truncated %",
             ),
             rows=tuple(rows),
             num_labels=2,

@@ -32,6 +32,8 @@ TEXT_LIMIT = 20_000
 INDEX_LIMIT = 100_000
 """Responses in one file that is made without texts."""
 _LONG_TABLE = 12
+_ALWAYS_OPEN = ("accuracy", "glance")
+"""Sections whose tables are the answer, however long."""
 _FONT_FACE = re.compile(r"@font-face\s*\{[^}]*\}")
 _PLACEHOLDER = re.compile(r"\{\{([a-z_]+)\}\}")
 
@@ -148,7 +150,8 @@ def _section(section: Section, specs: list[dict[str, Any]], places: Mapping[Cell
         f'<p class="lead">{escape(section.lead)}</p>',
     ]
     parts += [f'<p class="warning">{escape(note)}</p>' for note in section.notes]
-    tables = [_foldable(table, is_open=section.key == "accuracy") for table in section.tables]
+    is_open = section.key in _ALWAYS_OPEN
+    tables = [_foldable(table, is_open=is_open) for table in section.tables]
     figures = "".join(_figure(figure, specs) for figure in section.figures)
     shown = f'<div class="figures">{figures}</div>' if figures else ""
     parts += [*tables, shown] if section.key == "accuracy" else [shown, *tables]

@@ -136,6 +136,27 @@ def test_every_figure_has_a_table_and_a_name_of_its_own(run: Path) -> None:
         assert all(len(row) == len(figure.table.columns) for row in figure.table.rows)
 
 
+def test_a_difference_is_drawn_in_points_and_not_in_percent(run: Path) -> None:
+    # best solves 20 of 40 problems more than far: 50 points, of 25% accuracy.
+    figures = [each for part in report_sections(gather_runs([run], None)) for each in part.figures]
+    (chart,) = [each.spec for each in figures if each.name == "difference-sums-far"]
+    assert [round(row["value"]) for row in chart["datasets"]["rows"]] == [50, 45]
+    axis = next(
+        layer["encoding"]["x"]["axis"]
+        for layer in chart["layer"]
+        if "axis" in layer["encoding"].get("x", {})
+    )
+    assert "%" not in axis["format"]
+    assert any("difference in points" in str(layer["encoding"]) for layer in chart["layer"])
+
+
+def test_the_line_in_words_is_open_however_many_models_there_are(tmp_path: Path) -> None:
+    said = [each for number in range(15) for each in _said(f"m{number}", range(number), 20)]
+    page = render_runs([make_run(tmp_path / "many", said)], "html", ReportOptions(num_responses=0))
+    glance = page[page.index('<section id="glance"') :]
+    assert "<details>" not in glance[: glance.index("</section>")]
+
+
 def test_samples_give_a_pass_at_k_section(tmp_path: Path) -> None:
     said = _said("a", range(10), number=20, samples=4)
     sections = report_sections(gather_runs([make_run(tmp_path / "k", said)], None))

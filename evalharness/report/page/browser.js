@@ -156,7 +156,7 @@
     const item = (place) => {
       const row = rows[place];
       const button = make("button", "item");
-      button.type = "button"; button.tabIndex = -1; button.dataset.place = place;
+      button.type = "button"; button.tabIndex = -1; button.dataset.place = place; button.id = `item-${place}`;
       button.setAttribute("role", "option");
       const signs = make("span", "", sign(row));
       let sizes = length(row) + flags(row);
@@ -218,10 +218,11 @@
       at = place;
       const list = $("list"), detail = $("detail");
       list.querySelector("[aria-selected=true]")?.removeAttribute("aria-selected");
-      if (place < 0) { detail.replaceChildren(make("p", "note", "No response passes these filters.")); return; }
+      if (place < 0) { list.removeAttribute("aria-activedescendant"); detail.replaceChildren(make("p", "note", "No response passes these filters.")); return; }
       while (place >= shown) more();
       const button = list.children[place];
       button.setAttribute("aria-selected", "true");
+      list.setAttribute("aria-activedescendant", button.id);
       if (scroll) {
         const top = button.offsetTop - list.offsetTop;
         if (top < list.scrollTop || top + button.offsetHeight > list.scrollTop + list.clientHeight) list.scrollTop = top - list.clientHeight / 2;
