@@ -90,7 +90,7 @@ def gather_runs(folders: Sequence[Path], verdicts: str | None) -> Gathered:
 
     Raises:
         StoreError: a folder is no run.
-        InputError: a run has no verdicts, or not the named ones.
+        InputError: a run has no verdicts, not the named ones, or none in them.
     """
     import pandas as pd
 
@@ -106,7 +106,10 @@ def gather_runs(folders: Sequence[Path], verdicts: str | None) -> Gathered:
         name = choose_verdicts(folder, verdicts)
         frame = judged_frame(folder, name)
         rows = frame_metrics(folder, frame)
-        doubts = [*copied_sample_notes(folder, frame), *_stored_doubts(folder)]
+        if len(frame) == 0:
+            why = f"none of its responses has a verdict under {name}"
+            raise InputError(f"{folder}: {why}: run `evalharness score {folder}`")
+        doubts = [*copied_sample_notes(folder, frame), *_stored_doubts(folder, frame)]
         if missing := num_unjudged(folder, name, frame):
             what = f"{missing} responses have no verdict under {name}"
             doubts.append(f"{what}: evalharness score {folder} gives them one.")
@@ -193,14 +196,23 @@ def _status_note(spec: dict[str, Any]) -> str:
     return f"This run is {spec['status']}."
 
 
-def _stored_doubts(folder: Path) -> list[str]:
-    """What can't be true of the accuracies in metrics.json, which other tools read."""
+def _stored_doubts(folder: Path, frame: pd.DataFrame) -> list[str]:
+    """What can't be true of the accuracies in metrics.json, which other tools read.
+
+    Where problems have unequal numbers of samples an accuracy is no count over n k.
+    """
     path = folder / METRICS
     if not path.exists():
         return []
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        found = impossible_accuracies(rows)
+        cell = ["model", "template", "benchmark"]
+        samples = frame.groupby([*cell, "problem_id"], sort=False).size()
+        is_even = samples.groupby(level=cell, sort=False).nunique() == 1
+        even = set(is_even[is_even].index)
+        found = impossible_accuracies(
+            row for row in rows if (row["model"], row["template"], row["benchmark"]) in even
+        )
     except (ValueError, KeyError, TypeError) as error:
         return [f"{path} can't be read ({error!r}): evalharness score {folder} writes it again"]
     return [f"{path}: {sentence}; evalharness score {folder} writes it again" for sentence in found]

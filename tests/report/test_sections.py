@@ -302,6 +302,32 @@ def test_responses_without_a_verdict_are_told_by_report_and_compare(run: Path) -
     assert any(sentence in each for each in compare_runs([run], "far").left_out)
 
 
+def test_a_report_over_no_verdicts_is_refused_in_every_format(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with RunWriter(run) as writer:
+        writer.write_verdicts("checker@1", [])
+    for form in ("terminal", "csv", "json"):
+        assert main(["report", str(run), "--format", form]) == 2
+        assert "none of its responses has a verdict under checker@1" in capsys.readouterr().err
+
+
+def test_unequal_numbers_of_samples_and_failed_ones_raise_no_false_alarm(tmp_path: Path) -> None:
+    # 1 of 1 and 1 of 3: (1 + 1/3)/2 = 66.7% is no count over 2 problems x 2 samples, and right.
+    one, other = problem("b", 0, "0?"), problem("b", 1, "1?")
+    said = [Said("m", "t", one, 0, "x", "correct")]
+    said += [
+        Said("m", "t", other, at, f"{at}", "incorrect" if at else "correct") for at in range(3)
+    ]
+    # Both responses to each problem failed: they are empty, and no copies of one response.
+    said += [
+        Said("n", "t", each, at, "", "error", 0, "error", None)
+        for each in (one, other)
+        for at in range(2)
+    ]
+    assert gather_runs([make_run(tmp_path / "r", said)], None).warnings == frozenset()
+
+
 def test_titles_are_one_line_however_narrow_their_table() -> None:
     table = Table(title="A title of several words", columns=("n",), rows=(("1",),), num_labels=1)
     assert as_terminal([table]).splitlines()[0] == "A title of several words"
