@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalharness.analysis.aligning import Aligned, Answers, align
+from evalharness.analysis.clusters import cluster_numbers
 from evalharness.analysis.decomposition import (
     Kitagawa,
     Transition,
@@ -124,13 +125,13 @@ def _pair_rows(
 ) -> list[Comparison]:
     rows, laws = [], []
     for a, b, both in parts:
-        cluster_P = _cluster_numbers(both.problem_ids, clusters)
+        cluster_P = cluster_numbers(both.problem_ids, clusters)
         laws.append(flip_law(both.a, both.b, cluster_P))
         rows.append(_row(b.benchmark, a, b, both, cluster_P, laws[-1]))
     if len(rows) > 1:
         a, b, _ = parts[0]
         pooled = _pooled([both for _, _, both in parts])
-        micro = _row("micro", a, b, pooled, _cluster_numbers(pooled.problem_ids, clusters))
+        micro = _row("micro", a, b, pooled, cluster_numbers(pooled.problem_ids, clusters))
         rows += [_macro_row(rows, macro_difference([row.difference for row in rows], laws)), micro]
     return rows
 
@@ -236,16 +237,6 @@ def _pooled(parts: Sequence[Aligned]) -> Aligned:
         problem_ids=tuple(each for part in parts for each in part.problem_ids),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
     )
-
-
-def _cluster_numbers(
-    problem_ids: Sequence[str], clusters: Mapping[str, int] | None
-) -> NDArray[np.int64] | None:
-    """The cluster of each problem; None where no two of these problems share one."""
-    if clusters is None:
-        return None
-    numbers = [clusters.get(each, -1 - at) for at, each in enumerate(problem_ids)]
-    return np.array(numbers) if len(set(numbers)) < len(numbers) else None
 
 
 def comparison_record(row: Comparison) -> dict[str, Any]:

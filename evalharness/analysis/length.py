@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evalharness.analysis.accuracy import CONFIDENCE, ROUNDING, Estimate, clustered_mean, proportion
+from evalharness.analysis.accuracy import (
+    CONFIDENCE,
+    ROUNDING,
+    Estimate,
+    clustered_error,
+    clustered_mean,
+    proportion,
+)
 from evalharness.errors import InputError
 
 VERDICTS = ("all", "correct", "wrong answer", "no answer", "truncated", "undecided")
@@ -26,6 +33,12 @@ class Lengths:
     """NaN where the length isn't known."""
     truncated_N: NDArray[np.bool_] | None
     """Which ended at the token limit; None where the responses don't say how they ended."""
+    cluster_N: NDArray[np.int64] | None = None
+    """The cluster of each response's problem, any integers; None where problems are independent."""
+
+    def clusters_of(self, chosen_N: NDArray[np.bool_]) -> NDArray[np.int64] | None:
+        """Of some of the responses."""
+        return None if self.cluster_N is None else self.cluster_N[chosen_N]
 
     def is_cut(self) -> NDArray[np.bool_]:
         """As `truncated_N`, none where it isn't known."""
@@ -77,6 +90,7 @@ def length_by_verdict(lengths: Lengths) -> list[VerdictLength]:
 
 def _verdict_length(verdict: str, chosen_N: NDArray[np.bool_], lengths: Lengths) -> VerdictLength:
     count = int(chosen_N.sum())
+    share = proportion(chosen_N, lengths.problem_N, lengths.cluster_N)
     known_N = chosen_N & ~np.isnan(lengths.tokens_N)
     notes: list[str] = []
     truncated_share = None
@@ -88,7 +102,7 @@ def _verdict_length(verdict: str, chosen_N: NDArray[np.bool_], lengths: Lengths)
         return VerdictLength(
             verdict=verdict,
             num_responses=count,
-            share=proportion(chosen_N, lengths.problem_N),
+            share=share,
             mean=None,
             median=None,
             p90=None,
@@ -105,8 +119,8 @@ def _verdict_length(verdict: str, chosen_N: NDArray[np.bool_], lengths: Lengths)
     return VerdictLength(
         verdict=verdict,
         num_responses=count,
-        share=proportion(chosen_N, lengths.problem_N),
-        mean=clustered_mean(tokens, lengths.problem_N[known_N]),
+        share=share,
+        mean=clustered_mean(tokens, lengths.problem_N[known_N], lengths.clusters_of(known_N)),
         median=quantiles[0],
         p90=quantiles[1],
         truncated_share=truncated_share,
@@ -130,14 +144,18 @@ def quantile(
 
 
 def tokens_per_correct(
-    tokens_N: NDArray[np.float64], correct_N: NDArray[np.bool_], problem_N: NDArray[np.int64]
+    tokens_N: NDArray[np.float64],
+    correct_N: NDArray[np.bool_],
+    problem_N: NDArray[np.int64],
+    cluster_N: NDArray[np.int64] | None = None,
 ) -> Estimate | None:
     """All tokens that were generated over the number of correct responses; None without one.
 
     A ratio of totals r; its error SE is that of sum_i (tokens_i - r correct_i) over problems
     divided by the number of correct responses (delta method, clustered by problem). The interval is
     t over problems on the logarithm, r exp(-+t SE/r): few correct responses make r very uncertain
-    upwards, and no number of tokens is below 0.
+    upwards, and no number of tokens is below 0. With clusters of related problems, those take the
+    place of the problems.
 
     Raises:
         InputError: there are no responses of known length.
@@ -151,15 +169,17 @@ def tokens_per_correct(
     if correct.sum() == 0:
         return None
     value = float(tokens.sum() / correct.sum())
-    _, index = np.unique(problem_N[known_N], return_inverse=True)
-    sums_P = np.bincount(index, weights=tokens - value * correct)
-    n = len(sums_P)
+    n = len(np.unique(problem_N[known_N]))
     k = tokens.size / n
-    if n == 1:
-        note = "one problem carries no interval"
+    error, num_groups = clustered_error(
+        tokens - value * correct, (problem_N if cluster_N is None else cluster_N)[known_N]
+    )
+    if error is None:
+        note = "one problem carries no interval" if n == 1 else "all problems are in one cluster"
         return Estimate(value=value, low=None, high=None, stderr=None, n=n, k=k, notes=note)
-    stderr = math.sqrt(n / (n - 1) * float((sums_P**2).sum())) / float(correct.sum())
-    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1)) * stderr / value if value > 0 else 0.0
+    stderr = error * tokens.size / float(correct.sum())
+    quantile_t = float(stats.t.ppf(0.5 + CONFIDENCE / 2, num_groups - 1))
+    half = quantile_t * stderr / value if value > 0 else 0.0
     low, high = value * math.exp(-half), value * math.exp(half)
     return Estimate(value=value, low=low, high=high, stderr=stderr, n=n, k=k)
 
@@ -212,7 +232,7 @@ def accuracy_within(lengths: Lengths, budget: float) -> Estimate:
         InputError: there are no responses.
     """
     hits_N = (lengths.status_N == "correct") & ~lengths.is_cut() & (lengths.tokens_N <= budget)
-    return proportion(hits_N, lengths.problem_N)
+    return proportion(hits_N, lengths.problem_N, lengths.cluster_N)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

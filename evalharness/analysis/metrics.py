@@ -18,6 +18,7 @@ from evalharness.analysis.accuracy import (
     proportion,
     share_of_means,
 )
+from evalharness.analysis.clusters import cluster_numbers
 from evalharness.analysis.length import tokens_per_correct
 from evalharness.analysis.samples import (
     MOST_SAMPLES,
@@ -109,7 +110,7 @@ def accuracy_rows(
 
 def _accuracy(part: pd.DataFrame, clusters: Mapping[str, int] | None) -> Estimate:
     problem_N, ids = _problem_numbers(part)
-    cluster_P = _cluster_numbers(ids, clusters)
+    cluster_P = cluster_numbers(ids, clusters)
     cluster_N = None if cluster_P is None else cluster_P[problem_N]
     return proportion(part["status"].to_numpy(str) == "correct", problem_N, cluster_N)
 
@@ -135,7 +136,7 @@ def _part_metrics(
     part: pd.DataFrame, clusters: Mapping[str, int] | None, shares: _SampleShares
 ) -> _Metrics:
     problem_N, ids = _problem_numbers(part)
-    cluster_P = _cluster_numbers(ids, clusters)
+    cluster_P = cluster_numbers(ids, clusters)
     cluster_N = None if cluster_P is None else cluster_P[problem_N]
     status_N = part["status"].to_numpy(str)
     correct_N = status_N == "correct"
@@ -154,7 +155,9 @@ def _part_metrics(
             metrics[name] = clustered_mean(tokens_N[chosen_N], problem_N[chosen_N], among_N)
         else:
             metrics[name] = "there is no such response with a known length"
-    per_correct = tokens_per_correct(tokens_N, correct_N, problem_N) if known_N.any() else None
+    per_correct = None
+    if known_N.any():
+        per_correct = tokens_per_correct(tokens_N, correct_N, problem_N, cluster_N)
     metrics["tokens_per_correct"] = per_correct or "no correct response with a known length"
     finish = part["finish_reason"]
     if finish.notna().all():
@@ -171,16 +174,6 @@ def _problem_numbers(part: pd.DataFrame) -> tuple[NDArray[np.int64], list[str]]:
     """The number of each response's problem, and the ids in the order of the numbers."""
     problems = part["problem_id"].astype("category").cat
     return problems.codes.to_numpy(np.int64), problems.categories.tolist()
-
-
-def _cluster_numbers(
-    problem_ids: list[str], clusters: Mapping[str, int] | None
-) -> NDArray[np.int64] | None:
-    """The cluster of each problem; None where no two of these problems share one."""
-    if clusters is None:
-        return None
-    numbers = [clusters.get(name, -1 - at) for at, name in enumerate(problem_ids)]
-    return None if len(set(numbers)) == len(numbers) else np.array(numbers)
 
 
 def _sample_shares(part: pd.DataFrame, group_answers: GroupAnswers) -> _SampleShares:
@@ -224,7 +217,7 @@ def _joined(parts: list[_SampleShares]) -> _SampleShares:
 def _sample_metrics(
     shares: _SampleShares, clusters: Mapping[str, int] | None
 ) -> dict[str, Estimate | str]:
-    cluster_P = _cluster_numbers(shares.problem_ids, clusters)
+    cluster_P = cluster_numbers(shares.problem_ids, clusters)
     k = shares.num_responses / len(shares.problem_ids)
     return {
         name: each if isinstance(each, str) else share_of_means(each, k, cluster_P)

@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evalharness.analysis.aligning import Answers
-from evalharness.analysis.clusters import stem_clusters
 from evalharness.analysis.comparison import Comparison, compare_possible
-from evalharness.records import Problem
 from evalharness.report.answers import AnswersByCell, answers_by_cell
 from evalharness.report.compare import find_baseline
 from evalharness.report.gather import Cell, Gathered
@@ -39,20 +37,16 @@ class BaselineRows:
 
 
 class Compared:
-    """Answers, problems and clusters of a report, for any comparison among them."""
+    """The answers of a report, for any comparison among them."""
 
     def __init__(self, gathered: Gathered) -> None:
         self.gathered = gathered
-        problems: dict[str, Problem] = {}
         self.answers: AnswersByCell = {cell: {} for cell in gathered.cells}
         for number, run in enumerate(gathered.runs):
-            own = read_problems(run.folder)
-            problems |= own
             frame = gathered.frame[gathered.frame["run"] == number]
-            found = answers_by_cell(frame, run.spec, own, run.verdicts)
+            found = answers_by_cell(frame, run.spec, read_problems(run.folder), run.verdicts)
             for cell, answers in found.items():
                 self.answers[cell] |= answers
-        self._clusters = stem_clusters(problems.values())
 
     def leaders(self) -> dict[str, Leader]:
         """Column -> its best, where there are several that differ, of the same benchmarks.
@@ -85,7 +79,7 @@ class Compared:
         """Rows of one column; None where one of them can't be compared."""
         names = self.gathered.benchmarks if column in AVERAGES else [column]
         pairs = [pair for cell in others if (pair := self._pair(best, cell, names))]
-        rows, troubles = compare_possible(pairs, True, self._clusters)
+        rows, troubles = compare_possible(pairs, True, self.gathered.clusters)
         if troubles or len(pairs) < len(others):
             return None
         return [row for row in rows if row.benchmark == column]
@@ -122,7 +116,7 @@ class Compared:
                 for cell, base in bases.items()
             }
             found = {cell: pair for cell, pair in pairs.items() if pair}
-            some, why_not = compare_possible(list(found.values()), True, self._clusters)
+            some, why_not = compare_possible(list(found.values()), True, self.gathered.clusters)
             rows += some
             troubles += why_not
             if named:

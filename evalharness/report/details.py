@@ -57,7 +57,7 @@ def verdict_table(gathered: Gathered, names: Mapping[str, str]) -> Table:
     rows: list[tuple[str, ...]] = []
     notes: dict[str, None] = {}
     for (model, template, benchmark), part in _cells(gathered):
-        for each in length_by_verdict(cell_lengths(part)):
+        for each in length_by_verdict(cell_lengths(part, gathered.clusters)):
             if each.num_responses == 0:
                 continue
             rows.append(
@@ -112,7 +112,7 @@ def budget_table(gathered: Gathered, names: Mapping[str, str]) -> Table:
         budgets.append(2 * budgets[-1])
     rows = []
     for (model, template, benchmark), part in _cells(gathered):
-        lengths = cell_lengths(part)
+        lengths = cell_lengths(part, gathered.clusters)
         if np.isnan(lengths.tokens_N).all():
             continue
         curve = budget_curve(lengths)

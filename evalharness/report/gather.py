@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from evalharness.analysis.checks import impossible_accuracies
+from evalharness.analysis.clusters import cluster_numbers, stem_clusters
 from evalharness.analysis.length import Lengths
 from evalharness.errors import InputError
 from evalharness.measuring import CORRECTED, frame_metrics, judged_frame, num_unjudged
+from evalharness.records import Problem
 from evalharness.report.copies import copied_sample_notes
-from evalharness.store import METRICS, read_spec, verdict_names
+from evalharness.store import METRICS, read_problems, read_spec, verdict_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +58,8 @@ class Gathered:
     notes: tuple[str, ...]
     warnings: frozenset[str] = frozenset()
     """Those of the notes that put the numbers in doubt."""
+    clusters: Mapping[str, int] = field(default_factory=dict)
+    """Problem id -> cluster of problems that are not independent of each other."""
 
     @property
     def benchmarks(self) -> list[str]:
@@ -100,11 +104,13 @@ def gather_runs(folders: Sequence[Path], verdicts: str | None) -> Gathered:
     notes: dict[str, None] = {}
     warnings: set[str] = set()
     seen: set[tuple[str, str, str]] = set()
+    problems: dict[str, Problem] = {}
     labels = folder_labels(folders)
     for index, folder in enumerate(folders):
         spec = read_spec(folder)
         name = choose_verdicts(folder, verdicts)
         frame = judged_frame(folder, name)
+        problems |= read_problems(folder)
         rows = frame_metrics(folder, frame)
         if len(frame) == 0:
             why = f"none of its responses has a verdict under {name}"
@@ -136,17 +142,21 @@ def gather_runs(folders: Sequence[Path], verdicts: str | None) -> Gathered:
         titles=titles,
         notes=tuple(notes),
         warnings=frozenset(warnings),
+        clusters=stem_clusters(problems.values()),
     )
 
 
-def cell_lengths(part: pd.DataFrame) -> Lengths:
+def cell_lengths(part: pd.DataFrame, clusters: Mapping[str, int]) -> Lengths:
     """The lengths of the judged responses of one model, template and benchmark."""
-    finish = part["finish_reason"]
+    finish, problems = part["finish_reason"], part["problem_id"].astype("category").cat
+    problem_N = problems.codes.to_numpy(np.int64)
+    cluster_P = cluster_numbers(problems.categories.tolist(), clusters)
     return Lengths(
-        problem_N=part["problem_id"].astype("category").cat.codes.to_numpy(np.int64),
+        problem_N=problem_N,
         status_N=part["status"].to_numpy(str),
         tokens_N=part["num_tokens"].to_numpy(float, na_value=np.nan),
         truncated_N=(finish == "length").to_numpy(bool) if finish.notna().all() else None,
+        cluster_N=None if cluster_P is None else cluster_P[problem_N],
     )
 
 

@@ -46,7 +46,7 @@ class CellLengths:
             for benchmark in gathered.benchmarks:
                 part = parts.get((benchmark, cell))
                 if part is not None and part["num_tokens"].notna().any():
-                    self.found[benchmark][cell] = cell_lengths(part)
+                    self.found[benchmark][cell] = cell_lengths(part, gathered.clusters)
 
 
 def length_sections(gathered: Gathered, labels: Labels, overview: Table) -> list[Section]:
@@ -133,7 +133,9 @@ def _verdict_texts(each: VerdictLength) -> tuple[str, ...]:
 
 
 def _per_correct(found: Lengths) -> tuple[str, ...]:
-    each = tokens_per_correct(found.tokens_N, found.status_N == "correct", found.problem_N)
+    each = tokens_per_correct(
+        found.tokens_N, found.status_N == "correct", found.problem_N, found.cluster_N
+    )
     if each is None:
         return ("none is correct", "", "", "", "", "")
     interval = "" if each.low is None else f" [{each.low:,.0f}, {each.high:,.0f}]"

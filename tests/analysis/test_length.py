@@ -157,6 +157,29 @@ def test_the_interval_of_tokens_per_correct_covers_where_few_are_right() -> None
     assert 0.93 < covered / hits < 0.99  # symmetric about the ratio it was 0.91
 
 
+def test_related_problems_count_once_in_the_errors_of_lengths() -> None:
+    # Two problems of one cluster are two samples of one problem: the same errors, of more problems.
+    tokens = np.array([10.0, 30.0, 20.0, 60.0])
+    right, cluster = np.array([True, False, True, False]), np.array([0, 0, 1, 1])
+    alone = tokens_per_correct(tokens, right, cluster)
+    related = tokens_per_correct(tokens, right, np.arange(4), cluster)
+    assert alone is not None
+    assert related is not None
+    assert (related.n, related.low, related.high) == (4, alone.low, alone.high)
+    lengths = Lengths(
+        problem_N=np.arange(4),
+        status_N=np.where(right, "correct", "incorrect"),
+        tokens_N=tokens,
+        truncated_N=np.zeros(4, bool),
+        cluster_N=cluster,
+    )
+    found = _by_verdict(lengths)["all"].mean
+    assert found is not None
+    # Residuals of the clusters -20 and 20: SE = sqrt(2/1 (20^2 + 20^2))/4 = 10; t(1) = 12.706.
+    assert found.stderr == pytest.approx(10)
+    assert found.high == pytest.approx(30 + 127.062, abs=1e-2)
+
+
 def test_the_budget_curve_by_hand() -> None:
     # problem 0: correct at 10, wrong at 5; problem 1: correct at 20, correct but truncated at 30
     rows = [
