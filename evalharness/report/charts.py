@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 VERDICT_COLORS = {
+    "all": "#6b7785",
     "correct": "#2a9d6f",
     "wrong answer": "#d1495b",
     "not correct": "#d1495b",
     "no answer": "#8d6cab",
     "truncated": "#e0a030",
     "undecided": "#4d79a8",
-    "all": "#6b7785",
 }
 
 
