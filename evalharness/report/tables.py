@@ -115,14 +115,23 @@ def _accuracy_table(
         notes=(
             *notes,
             "n problems, k samples of each; intervals over problems (Wilson; with k > 1 Wilson "
-            "with the effective sample size)."
-            + (
-                " macro: mean of the benchmarks; micro: of all problems."
-                if len(benchmarks) > 1
-                else ""
-            ),
+            "with the effective sample size)." + _about_averages(cells, pairs, benchmarks),
         ),
     )
+
+
+def _about_averages(
+    cells: Mapping[Any, Mapping[str, Any]], pairs: list[tuple[str, str]], benchmarks: list[str]
+) -> str:
+    if len(benchmarks) < 2:
+        return ""
+    sets = {
+        tuple(each for each in benchmarks if (*pair, each, "accuracy") in cells) for pair in pairs
+    }
+    text = " macro: mean of the benchmarks; micro: of all problems."
+    if len(sets) > 1:
+        text += " Not every row has every benchmark: averages over others can't be compared."
+    return text
 
 
 def _length_table(

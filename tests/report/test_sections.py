@@ -93,6 +93,9 @@ def test_an_average_over_other_benchmarks_is_not_ranked(tmp_path: Path) -> None:
     fully = make_run(tmp_path / "f", [*_said("a", range(9)), *more, *_said("b", range(2)), *both])
     assert "macro" not in Compared(gather_runs([partly], None)).leaders()
     assert "macro" in Compared(gather_runs([fully], None)).leaders()
+    warning = "averages over others can't be compared"
+    assert warning in render_runs([partly], "markdown")
+    assert warning not in render_runs([fully], "markdown")
 
 
 def test_what_can_t_be_compared_leaves_the_others_compared_and_ranks_nothing(
