@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalharness.analysis.clusters import stem_clusters
 from evalharness.analysis.metrics import accuracy_rows, join_verdicts, run_metrics
+from evalharness.errors import StoreError
 from evalharness.records import GoldChoice
 from evalharness.store import read_problems, read_spec, responses_frame, verdicts_frame
 
@@ -24,13 +25,22 @@ def metrics_of(folder: Path, verdicts: str) -> list[dict[str, Any]]:
 
 
 def judged_frame(folder: Path, verdicts: str) -> pd.DataFrame:
-    """One row a judged response, without its text."""
+    """One row a judged response, without its text.
+
+    Raises:
+        StoreError: a response answers a problem that the run doesn't have, or the table is damaged.
+    """
+    problems = read_problems(folder)
     columns = ["benchmark", "model", "template", "problem_id", "sample_index"]
     columns += ["num_tokens", "finish_reason", "token_limit"]
     judged = ["model", "template", "problem_id", "sample_index", "status", "extracted"]
     table = verdicts_frame(folder, verdicts, [*judged, *_YOUNGER])
     unknown = [name for name in _YOUNGER if table[name].isna().all()]
-    return join_verdicts(responses_frame(folder, columns), table.drop(columns=unknown), _YOUNGER)
+    responses = responses_frame(folder, columns)
+    for name in responses["problem_id"].unique():
+        if name not in problems:
+            raise StoreError(f"{folder}: problems.jsonl has no {name}, which a response answers")
+    return join_verdicts(responses, table.drop(columns=unknown), _YOUNGER)
 
 
 def num_unjudged(folder: Path, verdicts: str, frame: pd.DataFrame) -> int:

@@ -83,8 +83,17 @@ class Scorer:
         self._pool.close()
 
     def submit(self, response: Response) -> None:
-        """Have one response checked; a response that the engine couldn't give is an `error`."""
-        golds = self._problems[response.problem_id].golds_under(self._golds)
+        """Have one response checked; a response that the engine couldn't give is an `error`.
+
+        Raises:
+            StoreError: it answers a problem that isn't there.
+        """
+        problem = self._problems.get(response.problem_id)
+        if problem is None:
+            raise StoreError(
+                f"problems.jsonl has no {response.problem_id}, which a response answers"
+            )
+        golds = problem.golds_under(self._golds)
         if not golds:
             return
         if response.finish_reason == "error":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,9 @@ def read_spec(folder: Path) -> dict[str, Any]:
         raise StoreError(f"{folder} is not a run: {what}") from error
     except (OSError, ValueError) as error:
         raise StoreError(f"{path}: can't be read: {error}") from error
+    for key in ("models", "templates", "benchmarks"):
+        if not isinstance(spec, dict) or not isinstance(spec.get(key), dict):
+            raise StoreError(f"{path}: is not that of a run: it has no table of {key}")
     return spec
 
 
@@ -114,28 +118,53 @@ def verdict_versions(folder: Path, name: str) -> dict[str, str]:
     """The versions of what made a verdict table; empty where it doesn't say."""
     import pyarrow.parquet as pq
 
-    metadata = pq.read_schema(folder / VERDICTS / f"{name}.parquet").metadata or {}
+    path = folder / VERDICTS / f"{name}.parquet"
+    with _damage_in_words(path):
+        metadata = pq.read_schema(path).metadata or {}
     versions: dict[str, str] = json.loads(metadata.get(VERSIONS, b"{}"))
     return versions
 
 
 def verdicts_frame(folder: Path, name: str, columns: list[str] | None = None) -> pd.DataFrame:
-    """One checker's verdicts; columns that a table is too old for are empty."""
+    """One checker's verdicts; columns that a table is too old for are empty.
+
+    Raises:
+        StoreError: the table is damaged.
+    """
     import pandas as pd
     import pyarrow.parquet as pq
 
     path = folder / VERDICTS / f"{name}.parquet"
-    if columns is None:
-        return pd.read_parquet(path)
-    known = set(pq.read_schema(path).names)
-    frame = pd.read_parquet(path, columns=[each for each in columns if each in known])
+    with _damage_in_words(path):
+        if columns is None:
+            return pd.read_parquet(path)
+        known = set(pq.read_schema(path).names)
+        frame = pd.read_parquet(path, columns=[each for each in columns if each in known])
     return frame.reindex(columns=columns)
 
 
 def read_verdicts(folder: Path, name: str) -> Iterator[Verdict]:
-    """One checker's verdicts, a record each; columns that a table is too old for are empty."""
-    for row in table_rows(folder / VERDICTS / f"{name}.parquet"):
-        yield Verdict(**row)
+    """One checker's verdicts, a record each; columns that a table is too old for are empty.
+
+    Raises:
+        StoreError: the table is damaged.
+    """
+    path = folder / VERDICTS / f"{name}.parquet"
+    with _damage_in_words(path):
+        for row in table_rows(path):
+            yield Verdict(**row)
+
+
+@contextmanager
+def _damage_in_words(path: Path) -> Iterator[None]:
+    """A verdict table that can't be read says how to have it again."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        remedy = f"`evalharness score {path.parent.parent}` writes verdicts again"
+        raise StoreError(f"{path}: can't be read: {error}; {remedy}") from error
 
 
 def _read_jsonl(path: Path) -> Iterator[dict[str, Any]]:

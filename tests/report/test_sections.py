@@ -3,7 +3,7 @@ import dataclasses
 import gzip
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -313,6 +313,41 @@ def test_a_report_over_no_verdicts_is_refused_in_every_format(
     for form in ("terminal", "csv", "json"):
         assert main(["report", str(run), "--format", form]) == 2
         assert "none of its responses has a verdict under checker@1" in capsys.readouterr().err
+
+
+def _cut_problems(run: Path) -> None:
+    lines = (run / "problems.jsonl").read_text().splitlines(keepends=True)
+    (run / "problems.jsonl").write_text("".join(lines[:-1]))
+
+
+def _empty_verdicts(run: Path) -> None:
+    (run / "verdicts" / "checker@1.parquet").write_bytes(b"")
+
+
+def _empty_spec(run: Path) -> None:
+    (run / "run.json").write_text("{}")
+
+
+@pytest.mark.parametrize(
+    ("damage", "commands", "message"),
+    [
+        (_cut_problems, ("report", "compare", "score"), "problems.jsonl has no sums/39, which"),
+        (_empty_verdicts, ("report", "compare", "show"), "writes verdicts again"),
+        (_empty_spec, ("report", "compare", "show", "score"), "it has no table of models"),
+    ],
+)
+def test_a_damaged_run_is_told_in_words(
+    run: Path,
+    capsys: pytest.CaptureFixture[str],
+    damage: Callable[[Path], None],
+    commands: tuple[str, ...],
+    message: str,
+) -> None:
+    damage(run)
+    for command in commands:
+        more = ["--baseline", "far"] if command == "compare" else []
+        assert main([command, str(run), *more]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_unequal_numbers_of_samples_and_failed_ones_raise_no_false_alarm(tmp_path: Path) -> None:
