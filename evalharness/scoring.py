@@ -1,4 +1,4 @@
-"""From stored responses to verdicts and metrics, while a run goes on or long after."""
+"""From stored responses to verdicts, while a run goes on or long after."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from evalharness.analysis.clusters import stem_clusters
-from evalharness.analysis.metrics import join_verdicts, run_metrics
 from evalharness.benchmarks import Policies, shipped_policies
 from evalharness.checking import (
     CHECKERS,
@@ -26,6 +24,7 @@ from evalharness.checking import (
     find_groups,
 )
 from evalharness.errors import InputError, StoreError
+from evalharness.measuring import CORRECTED, metrics_of
 from evalharness.records import GoldChoice, Judgement, Problem, Response, ResponseKey, Verdict
 from evalharness.store import (
     METRICS,
@@ -33,15 +32,7 @@ from evalharness.store import (
     StoredResponses,
     read_problems,
     read_spec,
-    responses_frame,
-    verdicts_frame,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-CORRECTED = "+corrected"
-"""Ends the name of a verdict table that used the corrected golds."""
 
 _MOST_WAITING = 4096
 """Stored responses that are held in memory for the checker."""
@@ -92,8 +83,17 @@ class Scorer:
         self._pool.close()
 
     def submit(self, response: Response) -> None:
-        """Have one response checked; a response that the engine couldn't give is an `error`."""
-        golds = self._problems[response.problem_id].golds_under(self._golds)
+        """Have one response checked; a response that the engine couldn't give is an `error`.
+
+        Raises:
+            StoreError: it answers a problem that isn't there.
+        """
+        problem = self._problems.get(response.problem_id)
+        if problem is None:
+            raise StoreError(
+                f"problems.jsonl has no {response.problem_id}, which a response answers"
+            )
+        golds = problem.golds_under(self._golds)
         if not golds:
             return
         if response.finish_reason == "error":
@@ -263,84 +263,3 @@ def store_verdicts(
     writer.write_verdicts(name, verdicts, versions, is_sorted=is_sorted)
     writer.write_json(METRICS, metrics_of(writer.folder, name))
     return name
-
-
-def metrics_of(folder: Path, verdicts: str) -> list[dict[str, Any]]:
-    """The metrics of a run under one verdict table, as flat rows."""
-    return frame_metrics(folder, judged_frame(folder, verdicts))
-
-
-def judged_frame(folder: Path, verdicts: str) -> pd.DataFrame:
-    """One row a judged response, without its text."""
-    columns = ["benchmark", "model", "template", "problem_id", "sample_index"]
-    columns += ["num_tokens", "finish_reason", "token_limit"]
-    judged = ["model", "template", "problem_id", "sample_index", "status", "extracted"]
-    table = verdicts_frame(folder, verdicts, [*judged, *_YOUNGER])
-    unknown = [name for name in _YOUNGER if table[name].isna().all()]
-    return join_verdicts(responses_frame(folder, columns), table.drop(columns=unknown), _YOUNGER)
-
-
-def frame_metrics(folder: Path, frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The metrics of the judged responses of a run, models and templates as they were given.
-
-    Answers are the same where the verdict table says so; in a table from before it did, where
-    their texts are.
-    """
-    spec = read_spec(folder)
-    clusters = stem_clusters(read_problems(folder).values())
-    rows = run_metrics(_by_group(frame), list(spec["benchmarks"]), clusters)
-    rows = _with_undecided(rows, frame)
-    rows = _with_lenient(rows, frame, clusters)
-    models = {name: place for place, name in enumerate(spec["models"])}
-    templates = {name: place for place, name in enumerate(spec["templates"])}
-    return sorted(rows, key=lambda row: (models[row["model"]], templates[row["template"]]))
-
-
-_YOUNGER = ("lenient_status", "answer_group", "answer_group_undecided")
-"""Columns that verdict tables from before don't have."""
-
-
-def _by_group(frame: pd.DataFrame) -> pd.DataFrame:
-    """With the name of its group in place of each answer, where groups are known."""
-    if "answer_group" not in frame or frame["answer_group"].isna().all():
-        return frame
-    numbers = frame["answer_group"]
-    return frame.assign(extracted=[None if n != n else f"group {n:.0f}" for n in numbers])
-
-
-def _with_undecided(rows: list[dict[str, Any]], frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows, with how many answers could not be compared in the notes of maj@K."""
-    if "answer_group_undecided" not in frame:
-        return rows
-    counts = frame.groupby(["model", "template", "benchmark"])["answer_group_undecided"].sum()
-    for (model, template, benchmark), count in counts[counts > 0].items():
-        for row in rows:
-            place = (row["model"], row["template"])
-            is_vote = row["metric"].startswith("maj@") and row["benchmark"] in (benchmark, "micro")
-            if is_vote and place == (model, template):
-                what = f"{count:.0f} comparisons of {benchmark} answers took too long: different"
-                row["notes"] = "; ".join(filter(None, (row["notes"], what)))
-    return rows
-
-
-def _with_lenient(
-    rows: list[dict[str, Any]], frame: pd.DataFrame, clusters: Mapping[str, int]
-) -> list[dict[str, Any]]:
-    """The rows, with `accuracy_lenient` behind each accuracy: the answer in any place counts."""
-    if "lenient_status" not in frame or frame["lenient_status"].isna().any():
-        return rows
-    lenient = run_metrics(
-        frame.assign(status=frame["lenient_status"]), list(frame["benchmark"].unique()), clusters
-    )
-    by_place = {
-        (row["model"], row["template"], row["benchmark"]): row
-        for row in lenient
-        if row["metric"] == "accuracy"
-    }
-    both = []
-    for row in rows:
-        both.append(row)
-        if row["metric"] == "accuracy":
-            place = (row["model"], row["template"], row["benchmark"])
-            both.append(by_place[place] | {"metric": "accuracy_lenient"})
-    return both

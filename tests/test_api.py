@@ -237,8 +237,8 @@ def wrong_calls() -> list[tuple[Callable[[], object], type[EvalHarnessError], st
         (lambda: compare([3]), InputError, "compare: [3] is no run: give a run, a folder"),  # type: ignore[list-item]
         (lambda: compare(None), InputError, "compare: None is no run"),  # type: ignore[arg-type]
         (lambda: load_run(3), InputError, "load_run: 3 is no folder"),  # type: ignore[arg-type]
-        (lambda: evaluated(temperature=float("nan")), InputError, "--temperature nan: it is a"),
-        (lambda: evaluated(temperature=float("inf")), InputError, "--temperature inf: it is a"),
+        (lambda: evaluated(temperature=float("nan")), InputError, "--temperature nan: give 0"),
+        (lambda: evaluated(temperature=float("inf")), InputError, "--temperature inf: give 0"),
     ]
 
 

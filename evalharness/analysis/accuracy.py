@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from evalharness.errors import InputError
 
 CONFIDENCE = 0.95
+ROUNDING = 1e-12
+"""A standard error of shares below this is none: what binary fractions leave of equal ones."""
 POWER_FACTOR = 1.959964 + 0.841621
 """Standard errors that a true difference must measure to be found at 5%, power 80%."""
 
@@ -86,8 +88,9 @@ def share_of_means(
     observations p(1-p)/SE^2, at least n and at most nk, and the t quantile with n-1 degrees of
     freedom, where SE = sd(p_q)/sqrt(n); the naive interval over nk responses is far too narrow
     because the samples of one problem resemble each other. With G clusters of problems SE is the
-    cluster-robust one, sqrt(G/(G-1) sum_g (sum_{q in g} (p_q - p))^2)/n, and G takes the place of n
-    as the least number of observations and in the degrees of freedom.
+    cluster-robust one, sqrt(G/(G-1) sum_g (sum_{q in g} (p_q - p))^2)/n, with G-1 degrees of
+    freedom and no least number of observations, because a few large clusters can weigh more than
+    all others; where all shares are 0 or all 1 the number is n^2/sum_g n_g^2 (Kish).
 
     Args:
         means_P: one share a problem.
@@ -98,7 +101,7 @@ def share_of_means(
         InputError: there are no problems.
 
     Source: Wilson 1927 (Wilson score interval); Korn and Graubard 1998 (effective sample size in a
-    score interval); Liang and Zeger 1986 (clusters).
+    score interval); Liang and Zeger 1986 (clusters); Kish 1965 (effective number of clusters).
     """
     from scipy import stats
 
@@ -112,14 +115,24 @@ def share_of_means(
     if k == 1 and num_clusters == n:
         low, high = wilson(value, n, float(stats.norm.ppf(0.5 + CONFIDENCE / 2)))
         return Estimate(value=value, low=low, high=high, stderr=stderr, n=n, k=k)
-    spread = value * (1 - value)
-    least = num_clusters
-    observations = min(max(spread / stderr**2, least), n * k) if stderr > 0 else least
+    observations = _effective_observations(value, stderr, n, k, cluster_P)
     low, high = wilson(
         value, observations, float(stats.t.ppf(0.5 + CONFIDENCE / 2, num_clusters - 1))
     )
     note = f"error over {num_clusters} clusters of related problems" if num_clusters < n else ""
     return Estimate(value=value, low=low, high=high, stderr=stderr, n=n, k=k, notes=note)
+
+
+def _effective_observations(
+    value: float, stderr: float, n: int, k: float, cluster_P: NDArray[np.int64] | None
+) -> float:
+    """How many independent responses would have this error; see `share_of_means`."""
+    _, sizes_G = np.unique(np.arange(n) if cluster_P is None else cluster_P, return_counts=True)
+    spread = value * (1 - value)
+    if spread < ROUNDING:
+        return float(n**2 / (sizes_G**2).sum())
+    found = spread / max(stderr, ROUNDING) ** 2
+    return min(found if len(sizes_G) < n else max(found, n), n * k)
 
 
 def clustered_error(
@@ -210,11 +223,16 @@ def clustered_mean(
     problem_N: NDArray[np.int64],
     cluster_N: NDArray[np.int64] | None = None,
 ) -> Estimate:
-    """The mean over responses, with an error that knows that samples of one problem resemble.
+    """The mean length over responses, with an error that knows that samples of a problem resemble.
 
     SE^2 = n/(n-1) * sum_q (sum_i (x_qi - mean))^2 / N^2 over the n problems (the cluster-robust
-    variance of a mean, Liang and Zeger 1986); the interval uses t with n-1 degrees of freedom.
-    With clusters of related problems, those take the place of the problems.
+    variance of a mean, Liang and Zeger 1986); the interval uses t with n-1 degrees of freedom and
+    ends at 0. With clusters of related problems, those take the place of the problems.
+
+    Args:
+        values_N: lengths, none below 0.
+        problem_N: which problem each response answers, any integers.
+        cluster_N: as in `proportion`.
 
     Raises:
         InputError: there are no values.
@@ -233,4 +251,5 @@ def clustered_mean(
         note = "one problem carries no interval" if n == 1 else "all problems are in one cluster"
         return Estimate(value=value, low=None, high=None, stderr=None, n=n, k=k, notes=note)
     half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, num_clusters - 1)) * stderr
-    return Estimate(value=value, low=value - half, high=value + half, stderr=stderr, n=n, k=k)
+    low, high = max(value - half, 0.0), value + half
+    return Estimate(value=value, low=low, high=high, stderr=stderr, n=n, k=k)

@@ -29,7 +29,8 @@ class _Columns:
     """NaN where the length isn't known."""
     limit_N: NDArray[np.float64]
     """Infinite where it isn't known."""
-    truncated_share: float | None
+    is_cut_N: NDArray[np.bool_] | None
+    """None where the responses don't say how they ended."""
 
     def numbers(self, numbers: Mapping[str, int]) -> NDArray[np.int64]:
         """The number of each response's problem, -1 for a problem without a number."""
@@ -48,7 +49,7 @@ def _columns(frame: pd.DataFrame) -> _Columns:
         correct_N=(frame["status"] == "correct").to_numpy(bool),
         tokens_N=frame["num_tokens"].to_numpy(float, na_value=np.nan),
         limit_N=frame["token_limit"].to_numpy(float, na_value=np.inf),
-        truncated_share=float((finish == "length").mean()) if finish.notna().all() else None,
+        is_cut_N=(finish == "length").to_numpy(bool) if finish.notna().all() else None,
     )
 
 
@@ -90,10 +91,6 @@ class Answers:
         limits_P = np.full(len(numbers), np.inf)
         limits_P[number_N[number_N >= 0]] = self.columns.limit_N[number_N >= 0]
         return limits_P
-
-    def truncated_share(self) -> float | None:
-        """None where the responses don't say how they ended."""
-        return self.columns.truncated_share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,5 +182,11 @@ def _draws(answers: Answers, numbers: Mapping[str, int], limits_P: NDArray[np.fl
     chosen_N = number_N >= 0
     problem_N, tokens_N = number_N[chosen_N], answers.columns.tokens_N[chosen_N]
     limit_N = limits_P[problem_N]
-    correct_N = answers.columns.correct_N[chosen_N] & ~(tokens_N > limit_N)
-    return Draws(problem_N=problem_N, correct_N=correct_N, tokens_N=np.minimum(tokens_N, limit_N))
+    is_longer_N = tokens_N > limit_N
+    ended_N = answers.columns.is_cut_N
+    return Draws(
+        problem_N=problem_N,
+        correct_N=answers.columns.correct_N[chosen_N] & ~is_longer_N,
+        tokens_N=np.minimum(tokens_N, limit_N),
+        is_cut_N=None if ended_N is None else ended_N[chosen_N] | is_longer_N,
+    )

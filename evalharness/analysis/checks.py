@@ -75,8 +75,8 @@ _STORED_DECIMALS = 6
 def impossible_accuracies(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """A sentence for each accuracy of metric rows that no count over n problems x k samples gives.
 
-    Averages over benchmarks, and rows whose problems have unequal numbers of samples (k is no whole
-    number there), are no such share and are left out.
+    Averages over benchmarks, and rows where k is no whole number, are no such share and are left
+    out. Rows whose problems have unequal numbers of samples are for the caller to leave out.
     """
     sentences = []
     for row in rows:

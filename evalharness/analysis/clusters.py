@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from evalharness.records import Problem
 
@@ -33,6 +36,21 @@ def stem_clusters(problems: Iterable[Problem], characters: int = STEM_CHARACTERS
             stem = (benchmark, text[shared : shared + characters])
             clusters[problem_id] = numbers.setdefault(stem, len(numbers))
     return clusters
+
+
+def cluster_numbers(
+    problem_ids: Sequence[str], clusters: Mapping[str, int] | None
+) -> NDArray[np.int64] | None:
+    """The cluster of each problem; None where no two of these problems share one.
+
+    Args:
+        problem_ids: the problems.
+        clusters: from `stem_clusters`; a problem that isn't there is alone.
+    """
+    if clusters is None:
+        return None
+    numbers = [clusters.get(each, -1 - at) for at, each in enumerate(problem_ids)]
+    return np.array(numbers) if len(set(numbers)) < len(numbers) else None
 
 
 def _common_start(texts: Collection[str]) -> int:

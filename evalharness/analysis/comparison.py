@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalharness.analysis.aligning import Aligned, Answers, align
+from evalharness.analysis.clusters import cluster_numbers
 from evalharness.analysis.decomposition import (
     Kitagawa,
     Transition,
@@ -84,25 +85,39 @@ def compare_all(
     Raises:
         InputError: a pair can't be compared; the message has every such pair.
     """
-    aligned, troubles = [], []
+    rows, troubles = compare_possible(pairs, common, clusters)
+    if troubles:
+        raise InputError("\n".join(troubles))
+    return rows
+
+
+def compare_possible(
+    pairs: Sequence[tuple[Sequence[Answers], Sequence[Answers]]],
+    common: bool,
+    clusters: Mapping[str, int] | None = None,
+) -> tuple[list[Comparison], list[str]]:
+    """The rows of `compare_all` for what can be compared, and why the rest can't.
+
+    Averages are over the benchmarks that can be.
+    """
+    aligned: list[list[tuple[Answers, Answers, Aligned]]] = []
+    troubles: dict[str, None] = {}
     for pair_a, pair_b in pairs:
         parts = []
         for a, b in zip(pair_a, pair_b, strict=True):
             try:
                 parts.append((a, b, align(a, b, common)))
             except InputError as error:
-                troubles.append(str(error))
+                troubles[str(error)] = None
         aligned.append(parts)
-    if troubles:
-        raise InputError("\n".join(dict.fromkeys(troubles)))
-    rows = [row for parts in aligned for row in _pair_rows(parts, clusters)]
+    rows = [row for parts in aligned if parts for row in _pair_rows(parts, clusters)]
     families = ["benchmark" if row.benchmark not in AVERAGES else row.benchmark for row in rows]
     for family in dict.fromkeys(families):
         chosen = [at for at, each in enumerate(families) if each == family]
         adjusted = holm([rows[at].difference.p_value for at in chosen])
         for at, p_holm in zip(chosen, adjusted, strict=True):
             rows[at] = dataclasses.replace(rows[at], p_holm=p_holm)
-    return rows
+    return rows, list(troubles)
 
 
 def _pair_rows(
@@ -110,13 +125,13 @@ def _pair_rows(
 ) -> list[Comparison]:
     rows, laws = [], []
     for a, b, both in parts:
-        cluster_P = _cluster_numbers(both.problem_ids, clusters)
+        cluster_P = cluster_numbers(both.problem_ids, clusters)
         laws.append(flip_law(both.a, both.b, cluster_P))
         rows.append(_row(b.benchmark, a, b, both, cluster_P, laws[-1]))
     if len(rows) > 1:
         a, b, _ = parts[0]
         pooled = _pooled([both for _, _, both in parts])
-        micro = _row("micro", a, b, pooled, _cluster_numbers(pooled.problem_ids, clusters))
+        micro = _row("micro", a, b, pooled, cluster_numbers(pooled.problem_ids, clusters))
         rows += [_macro_row(rows, macro_difference([row.difference for row in rows], laws)), micro]
     return rows
 
@@ -132,7 +147,7 @@ def _row(
     difference = paired_difference(both.a, both.b, cluster_P, law)
     inflation = length_inflation(both.a, both.b, cluster_P)
     change = decompose_wrong_length(both.a, both.b)
-    notes = [*both.notes, *difference.notes, *_length_notes(inflation, a, b)]
+    notes = [*both.notes, *difference.notes, *_length_notes(inflation, both)]
     return Comparison(
         benchmark=benchmark,
         model=b.model,
@@ -152,7 +167,7 @@ def _row(
     )
 
 
-def _length_notes(inflation: Inflation, a: Answers, b: Answers) -> list[str]:
+def _length_notes(inflation: Inflation, both: Aligned) -> list[str]:
     if inflation.overall is None:
         return ["the lengths aren't known"]
     notes = []
@@ -160,7 +175,7 @@ def _length_notes(inflation: Inflation, a: Answers, b: Answers) -> list[str]:
         notes.append("no problem has a correct response of both: no inflation of correct ones")
     if inflation.wrong is None:
         notes.append("no problem has a wrong response of both: no inflation of wrong ones")
-    shares = (a.truncated_share(), b.truncated_share())
+    shares = (both.a.truncated_share(), both.b.truncated_share())
     if None in shares:
         notes.append("how responses ended isn't known: lengths may be cut")
     elif any(shares):
@@ -206,12 +221,14 @@ def _pooled(parts: Sequence[Aligned]) -> Aligned:
     starts = np.cumsum([0, *(len(part.problem_ids) for part in parts)])
 
     def joined(draws: Sequence[Draws]) -> Draws:
+        ends = [each.is_cut_N for each in draws if each.is_cut_N is not None]
         return Draws(
             problem_N=np.concatenate(
                 [each.problem_N + start for each, start in zip(draws, starts, strict=False)]
             ),
             correct_N=np.concatenate([each.correct_N for each in draws]),
             tokens_N=np.concatenate([each.tokens_N for each in draws]),
+            is_cut_N=np.concatenate(ends) if len(ends) == len(draws) else None,
         )
 
     return Aligned(
@@ -220,16 +237,6 @@ def _pooled(parts: Sequence[Aligned]) -> Aligned:
         problem_ids=tuple(each for part in parts for each in part.problem_ids),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
     )
-
-
-def _cluster_numbers(
-    problem_ids: Sequence[str], clusters: Mapping[str, int] | None
-) -> NDArray[np.int64] | None:
-    """The cluster of each problem; None where no two of these problems share one."""
-    if clusters is None:
-        return None
-    numbers = [clusters.get(each, -1 - at) for at, each in enumerate(problem_ids)]
-    return np.array(numbers) if len(set(numbers)) < len(numbers) else None
 
 
 def comparison_record(row: Comparison) -> dict[str, Any]:

@@ -18,10 +18,16 @@ class Draws:
     correct_N: NDArray[np.bool_]
     tokens_N: NDArray[np.float64]
     """NaN where the length isn't known."""
+    is_cut_N: NDArray[np.bool_] | None = None
+    """Which ended at the token limit; None where the responses don't say how they ended."""
 
     def counts(self) -> NDArray[np.int64]:
         """Samples of each problem."""
         return np.bincount(self.problem_N)
+
+    def truncated_share(self) -> float | None:
+        """Of the responses; None where it isn't known."""
+        return None if self.is_cut_N is None else float(self.is_cut_N.mean())
 
     def shares(self) -> NDArray[np.float64]:
         """The share of correct samples of each problem."""

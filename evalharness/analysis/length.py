@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evalharness.analysis.accuracy import CONFIDENCE, Estimate, clustered_mean, proportion
+from evalharness.analysis.accuracy import (
+    CONFIDENCE,
+    ROUNDING,
+    Estimate,
+    clustered_error,
+    clustered_mean,
+    proportion,
+)
 from evalharness.errors import InputError
 
 VERDICTS = ("all", "correct", "wrong answer", "no answer", "truncated", "undecided")
@@ -26,6 +33,12 @@ class Lengths:
     """NaN where the length isn't known."""
     truncated_N: NDArray[np.bool_] | None
     """Which ended at the token limit; None where the responses don't say how they ended."""
+    cluster_N: NDArray[np.int64] | None = None
+    """The cluster of each response's problem, any integers; None where problems are independent."""
+
+    def clusters_of(self, chosen_N: NDArray[np.bool_]) -> NDArray[np.int64] | None:
+        """Of some of the responses."""
+        return None if self.cluster_N is None else self.cluster_N[chosen_N]
 
     def is_cut(self) -> NDArray[np.bool_]:
         """As `truncated_N`, none where it isn't known."""
@@ -57,7 +70,7 @@ def length_by_verdict(lengths: Lengths) -> list[VerdictLength]:
     `wrong answer` ended by themselves; `undecided` are those that the checker could not read or
     decide, and those that the engine could not give.
 
-    A quantile above 1 - truncated share lies beyond the token limit and is None, with a note.
+    A quantile that a truncated response would change is None, with a note.
 
     Raises:
         InputError: there are no responses.
@@ -77,6 +90,7 @@ def length_by_verdict(lengths: Lengths) -> list[VerdictLength]:
 
 def _verdict_length(verdict: str, chosen_N: NDArray[np.bool_], lengths: Lengths) -> VerdictLength:
     count = int(chosen_N.sum())
+    share = proportion(chosen_N, lengths.problem_N, lengths.cluster_N)
     known_N = chosen_N & ~np.isnan(lengths.tokens_N)
     notes: list[str] = []
     truncated_share = None
@@ -88,7 +102,7 @@ def _verdict_length(verdict: str, chosen_N: NDArray[np.bool_], lengths: Lengths)
         return VerdictLength(
             verdict=verdict,
             num_responses=count,
-            share=proportion(chosen_N, lengths.problem_N),
+            share=share,
             mean=None,
             median=None,
             p90=None,
@@ -101,12 +115,12 @@ def _verdict_length(verdict: str, chosen_N: NDArray[np.bool_], lengths: Lengths)
         value = quantile(tokens, lengths.is_cut()[known_N], level)
         quantiles.append(value)
         if value is None:
-            notes.append(f"the {name} lies beyond the token limit")
+            notes.append(f"the {name} lies among truncated responses")
     return VerdictLength(
         verdict=verdict,
         num_responses=count,
-        share=proportion(chosen_N, lengths.problem_N),
-        mean=clustered_mean(tokens, lengths.problem_N[known_N]),
+        share=share,
+        mean=clustered_mean(tokens, lengths.problem_N[known_N], lengths.clusters_of(known_N)),
         median=quantiles[0],
         p90=quantiles[1],
         truncated_share=truncated_share,
@@ -117,22 +131,31 @@ def _verdict_length(verdict: str, chosen_N: NDArray[np.bool_], lengths: Lengths)
 def quantile(
     tokens_N: NDArray[np.float64], is_cut_N: NDArray[np.bool_], level: float
 ) -> float | None:
-    """A quantile of the lengths, or None where it lies among truncated responses.
+    """A quantile of the lengths, or None where it depends on how a truncated response would end.
 
-    With one token limit for all, a truncated response is longer than every other, so the quantile
-    is known where it falls below 1 - truncated share; with mixed limits take `kaplan_meier`.
+    It lies between two neighbours of the sorted lengths. Both are known where they ended by
+    themselves, no later than where the first truncated response was cut.
     """
-    value = float(np.quantile(tokens_N, level))
-    return None if is_cut_N.any() and level > 1 - is_cut_N.mean() else value
+    if is_cut_N.any():
+        num_known = (tokens_N[~is_cut_N] <= tokens_N[is_cut_N].min()).sum()
+        if math.ceil(level * (tokens_N.size - 1) - ROUNDING) >= num_known:
+            return None
+    return float(np.quantile(tokens_N, level))
 
 
 def tokens_per_correct(
-    tokens_N: NDArray[np.float64], correct_N: NDArray[np.bool_], problem_N: NDArray[np.int64]
+    tokens_N: NDArray[np.float64],
+    correct_N: NDArray[np.bool_],
+    problem_N: NDArray[np.int64],
+    cluster_N: NDArray[np.int64] | None = None,
 ) -> Estimate | None:
     """All tokens that were generated over the number of correct responses; None without one.
 
-    A ratio of totals; its error is that of sum_i (tokens_i - r correct_i) over problems divided by
-    the number of correct responses (delta method, clustered by problem).
+    A ratio of totals r; its error SE is that of sum_i (tokens_i - r correct_i) over problems
+    divided by the number of correct responses (delta method, clustered by problem). The interval is
+    t over problems on the logarithm, r exp(-+t SE/r): few correct responses make r very uncertain
+    upwards, and no number of tokens is below 0. With clusters of related problems, those take the
+    place of the problems.
 
     Raises:
         InputError: there are no responses of known length.
@@ -146,16 +169,19 @@ def tokens_per_correct(
     if correct.sum() == 0:
         return None
     value = float(tokens.sum() / correct.sum())
-    _, index = np.unique(problem_N[known_N], return_inverse=True)
-    sums_P = np.bincount(index, weights=tokens - value * correct)
-    n = len(sums_P)
+    n = len(np.unique(problem_N[known_N]))
     k = tokens.size / n
-    if n == 1:
-        note = "one problem carries no interval"
+    error, num_groups = clustered_error(
+        tokens - value * correct, (problem_N if cluster_N is None else cluster_N)[known_N]
+    )
+    if error is None:
+        note = "one problem carries no interval" if n == 1 else "all problems are in one cluster"
         return Estimate(value=value, low=None, high=None, stderr=None, n=n, k=k, notes=note)
-    stderr = math.sqrt(n / (n - 1) * float((sums_P**2).sum())) / float(correct.sum())
-    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1)) * stderr
-    return Estimate(value=value, low=value - half, high=value + half, stderr=stderr, n=n, k=k)
+    stderr = error * tokens.size / float(correct.sum())
+    quantile_t = float(stats.t.ppf(0.5 + CONFIDENCE / 2, num_groups - 1))
+    half = quantile_t * stderr / value if value > 0 else 0.0
+    low, high = value * math.exp(-half), value * math.exp(half)
+    return Estimate(value=value, low=low, high=high, stderr=stderr, n=n, k=k)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +232,7 @@ def accuracy_within(lengths: Lengths, budget: float) -> Estimate:
         InputError: there are no responses.
     """
     hits_N = (lengths.status_N == "correct") & ~lengths.is_cut() & (lengths.tokens_N <= budget)
-    return proportion(hits_N, lengths.problem_N)
+    return proportion(hits_N, lengths.problem_N, lengths.cluster_N)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

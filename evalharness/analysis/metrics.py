@@ -18,6 +18,7 @@ from evalharness.analysis.accuracy import (
     proportion,
     share_of_means,
 )
+from evalharness.analysis.clusters import cluster_numbers
 from evalharness.analysis.length import tokens_per_correct
 from evalharness.analysis.samples import (
     MOST_SAMPLES,
@@ -43,10 +44,13 @@ def join_verdicts(
 ) -> pd.DataFrame:
     """One row a judged response, with the columns that metrics need.
 
+    What the engine could not give has no length, also where 0 is stored.
+
     `more` are columns of the verdicts to take along where they are there.
     """
     key = ["model", "template", "problem_id", "sample_index"]
     left = responses[["benchmark", *key, "num_tokens", "finish_reason", "token_limit"]]
+    left = left.assign(num_tokens=left["num_tokens"].mask(left["finish_reason"].isin(["error"])))
     right = verdicts[[*key, "status", "extracted", *(name for name in more if name in verdicts)]]
     return left.merge(right, on=key, how="inner", validate="one_to_one")
 
@@ -85,6 +89,32 @@ def run_metrics(
     return rows
 
 
+def accuracy_rows(
+    frame: pd.DataFrame, benchmarks: list[str], clusters: Mapping[str, int] | None = None
+) -> list[dict[str, Any]]:
+    """Of `run_metrics` only the accuracies."""
+    rows: list[dict[str, Any]] = []
+    for (model, template), group in frame.groupby(["model", "template"], sort=False):
+        found: dict[str, Estimate] = {}
+        for benchmark in benchmarks:
+            part = group[group["benchmark"] == benchmark]
+            if len(part):
+                found[benchmark] = _accuracy(part, clusters)
+        if len(found) > 1:
+            found["macro"] = macro_average(list(found.values()))
+            found["micro"] = _accuracy(group, clusters)
+        for benchmark, accuracy in found.items():
+            rows += _rows(benchmark, model, template, _Metrics(accuracy=accuracy, others={}))
+    return rows
+
+
+def _accuracy(part: pd.DataFrame, clusters: Mapping[str, int] | None) -> Estimate:
+    problem_N, ids = _problem_numbers(part)
+    cluster_P = cluster_numbers(ids, clusters)
+    cluster_N = None if cluster_P is None else cluster_P[problem_N]
+    return proportion(part["status"].to_numpy(str) == "correct", problem_N, cluster_N)
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Metrics:
     accuracy: Estimate
@@ -106,11 +136,11 @@ def _part_metrics(
     part: pd.DataFrame, clusters: Mapping[str, int] | None, shares: _SampleShares
 ) -> _Metrics:
     problem_N, ids = _problem_numbers(part)
-    cluster_P = _cluster_numbers(ids, clusters)
+    cluster_P = cluster_numbers(ids, clusters)
     cluster_N = None if cluster_P is None else cluster_P[problem_N]
     status_N = part["status"].to_numpy(str)
     correct_N = status_N == "correct"
-    accuracy = proportion(correct_N, problem_N, cluster_N)
+    accuracy = _accuracy(part, clusters)
     metrics = _sample_metrics(shares, clusters)
     metrics["detectable"] = _detectable(accuracy)
     tokens_N = part["num_tokens"].to_numpy(float, na_value=np.nan)
@@ -125,7 +155,9 @@ def _part_metrics(
             metrics[name] = clustered_mean(tokens_N[chosen_N], problem_N[chosen_N], among_N)
         else:
             metrics[name] = "there is no such response with a known length"
-    per_correct = tokens_per_correct(tokens_N, correct_N, problem_N) if known_N.any() else None
+    per_correct = None
+    if known_N.any():
+        per_correct = tokens_per_correct(tokens_N, correct_N, problem_N, cluster_N)
     metrics["tokens_per_correct"] = per_correct or "no correct response with a known length"
     finish = part["finish_reason"]
     if finish.notna().all():
@@ -142,16 +174,6 @@ def _problem_numbers(part: pd.DataFrame) -> tuple[NDArray[np.int64], list[str]]:
     """The number of each response's problem, and the ids in the order of the numbers."""
     problems = part["problem_id"].astype("category").cat
     return problems.codes.to_numpy(np.int64), problems.categories.tolist()
-
-
-def _cluster_numbers(
-    problem_ids: list[str], clusters: Mapping[str, int] | None
-) -> NDArray[np.int64] | None:
-    """The cluster of each problem; None where no two of these problems share one."""
-    if clusters is None:
-        return None
-    numbers = [clusters.get(name, -1 - at) for at, name in enumerate(problem_ids)]
-    return None if len(set(numbers)) == len(numbers) else np.array(numbers)
 
 
 def _sample_shares(part: pd.DataFrame, group_answers: GroupAnswers) -> _SampleShares:
@@ -195,7 +217,7 @@ def _joined(parts: list[_SampleShares]) -> _SampleShares:
 def _sample_metrics(
     shares: _SampleShares, clusters: Mapping[str, int] | None
 ) -> dict[str, Estimate | str]:
-    cluster_P = _cluster_numbers(shares.problem_ids, clusters)
+    cluster_P = cluster_numbers(shares.problem_ids, clusters)
     k = shares.num_responses / len(shares.problem_ids)
     return {
         name: each if isinstance(each, str) else share_of_means(each, k, cluster_P)

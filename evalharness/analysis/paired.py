@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evalharness.analysis.accuracy import CONFIDENCE, POWER_FACTOR, clustered_error
+from evalharness.analysis.accuracy import CONFIDENCE, POWER_FACTOR, ROUNDING, clustered_error
 from evalharness.analysis.draws import Draws, number_of_problems
 from evalharness.analysis.significance import NUM_FLIPS, FlipLaw, mcnemar, sign_flip_law
 from evalharness.errors import InputError
@@ -31,7 +31,7 @@ class Difference:
     p_t: float | None
     """Paired t test."""
     p_mcnemar: float | None
-    """Exact; None with several samples."""
+    """Exact; None with several samples, or where problems are clustered."""
     p_mid: float | None
     """McNemar's mid-p, less conservative than the exact one."""
     detectable: float | None
@@ -81,8 +81,10 @@ def paired_difference(
         np.flatnonzero(~solved_a_P & solved_b_P),
         np.flatnonzero(solved_a_P & ~solved_b_P),
     )
-    p_mcnemar, p_mid = mcnemar(len(fixed), len(broken)) if is_single else (None, None)
-    plain, num_clusters = clustered_error(d_P - value, cluster_P)
+    robust, num_clusters = clustered_error(d_P - value, cluster_P)
+    p_mcnemar = p_mid = None
+    if is_single and num_clusters == n:
+        p_mcnemar, p_mid = mcnemar(len(fixed), len(broken))
     detectable = None if stderr is None else POWER_FACTOR * stderr
     if detectable is not None and low is not None and high is not None and low <= 0 <= high:
         notes = (*notes, cannot_resolve(n, detectable))
@@ -93,7 +95,7 @@ def paired_difference(
         stderr=stderr,
         n=n,
         p_value=(law or flip_law(a, b, cluster_P)).p_value(),
-        p_t=_p_of_t(value, plain, num_clusters - 1),
+        p_t=_p_of_t(value, robust, num_clusters - 1),
         p_mcnemar=p_mcnemar,
         p_mid=p_mid,
         detectable=detectable,
@@ -124,13 +126,14 @@ def _interval(
     notes: tuple[str, ...] = ()
     if num_clusters < n:
         notes = (f"error over {num_clusters} clusters of related problems",)
-    factor = max(robust / plain, 1.0) if plain > 0 else 1.0
+    is_flat = plain < ROUNDING
+    factor = 1.0 if is_flat else max(robust / plain, 1.0)
     if is_single:
         only_a, only_b = int((d_P < 0).sum()) + 1, int((d_P > 0).sum()) + 1
         centre = (only_b - only_a) / (n + 2)
         stderr = math.sqrt(((only_a + only_b) / (n + 2) - centre**2) / (n + 2)) * factor
         half = float(stats.norm.ppf(0.5 + CONFIDENCE / 2)) * stderr
-    elif plain == 0:
+    elif is_flat:
         return None, None, None, ("every problem differs by the same: no interval",)
     else:
         centre, stderr = value, plain * factor
@@ -141,7 +144,7 @@ def _interval(
 def _p_of_t(value: float, stderr: float | None, freedom: int) -> float | None:
     from scipy import stats
 
-    if not stderr:
+    if stderr is None or stderr < ROUNDING:
         return None
     return float(2 * stats.t.sf(abs(value) / stderr, freedom))
 

@@ -133,7 +133,7 @@ class Run:
 
     @cached_property
     def _metric_rows(self) -> list[dict[str, Any]]:
-        from evalharness.scoring import metrics_of
+        from evalharness.measuring import metrics_of
 
         return metrics_of(self.folder, self.verdict_table)
 

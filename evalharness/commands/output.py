@@ -86,12 +86,13 @@ def pairs(values: list[str], flag: str, form: str) -> dict[str, str]:
     """`NAME=VALUE` flags as a table.
 
     Raises:
-        InputError: one has no `=`; says what form is right.
+        InputError: one has no `=`, or a name has two values; says what form is right.
     """
-    pairs = {}
+    pairs: dict[str, str] = {}
     for value in values:
         name, sign, other = value.partition("=")
         if not sign or not name:
             raise InputError(f"{flag} {value}: write {form}")
-        pairs[name] = other
+        if pairs.setdefault(name, other) != other:
+            raise InputError(f"{flag} {value}: {name} is {pairs[name]} already")
     return pairs

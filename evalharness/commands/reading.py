@@ -80,6 +80,8 @@ def report(options: argparse.Namespace) -> int:
         write_run_figures,
     )
 
+    if options.responses is not None and options.responses < 0:
+        raise InputError(f"--responses {options.responses}: a number of responses, 0 for none")
     about = ReportOptions(
         verdicts=options.verdicts,
         with_texts=not options.no_texts,
@@ -137,7 +139,7 @@ def show(options: argparse.Namespace) -> int:
     from evalharness.report.show import problem_list, problem_record, render_problem
 
     if options.problem_id is None:
-        rows = problem_list(options.run, options.verdicts)
+        rows = problem_list(options.run, options.verdicts, options.model, options.template)
         if options.json:
             print_json(rows)
         else:

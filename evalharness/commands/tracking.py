@@ -39,7 +39,7 @@ def tracked(name: str | None, plan: RunPlan, folder: Path) -> Iterator[Tracker |
 
 def send_metrics(tracker: Tracker, folder: Path, verdicts: str) -> None:
     """The metrics of a run under one verdict table, step by step."""
-    from evalharness.scoring import metrics_of
+    from evalharness.measuring import metrics_of
 
     for step, values in sorted(values_by_step(metrics_of(folder, verdicts)).items()):
         tracker.log(step, values)

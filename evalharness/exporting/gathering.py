@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evalharness.errors import InputError, StoreError
+from evalharness.measuring import CORRECTED, metrics_of
 from evalharness.records import GoldChoice, Problem, Response, ResponseKey, Verdict
-from evalharness.scoring import CORRECTED, metrics_of
 from evalharness.store import (
     LABELS,
     PROBLEMS,

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from evalharness.analysis.aligning import Answers
+from evalharness.measuring import CORRECTED
 from evalharness.records import GoldChoice, Problem
-from evalharness.scoring import CORRECTED
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 VERDICT_COLORS = {
+    "all": "#6b7785",
     "correct": "#2a9d6f",
     "wrong answer": "#d1495b",
     "not correct": "#d1495b",
     "no answer": "#8d6cab",
     "truncated": "#e0a030",
     "undecided": "#4d79a8",
-    "all": "#6b7785",
 }
 
 
@@ -48,6 +48,7 @@ def interval_chart(
     reference: float | None = None,
     is_share: bool = False,
     is_ratio: bool = False,
+    is_difference: bool = False,
 ) -> dict[str, Any]:
     """A point with its interval for each row, one line a label.
 
@@ -59,15 +60,18 @@ def interval_chart(
         reference: where a vertical line says "no difference".
         is_share: 0.5 is shown as 50%.
         is_ratio: a logarithmic axis.
+        is_difference: values on both sides of 0, with their sign.
     """
     alt = require_altair()
     values = [{**row, "label": _lines(row["label"])} for row in rows]
     labels = list(dict.fromkeys(row["label"] for row in values))
-    groups = list(dict.fromkeys(row["group"] for row in values if "group" in row))
-    form = ".0%" if is_share else (".2f" if is_ratio else ",.1~f")
-    is_amount = not is_share and not is_ratio  # an interval of tokens may reach below none
+    found = dict.fromkeys(row["group"] for row in values if "group" in row)
+    groups = [*(name for name in colors or {} if name in found)]
+    groups += [name for name in found if name not in groups]
+    form = ".0%" if is_share else (".2f" if is_ratio else ("+.1~f" if is_difference else ",.1~f"))
+    is_amount = not is_share and not is_ratio and not is_difference
     scale = alt.Scale(zero=False, nice=True, **({"domainMin": 0} if is_amount else {}))
-    axis = alt.Axis(format=form, tickCount=5)
+    axis = alt.Axis(format=form, tickCount=5, labelSeparation=6)
     if is_ratio:
         domain = _ratio_domain(values)
         scale = alt.Scale(type="log", domain=domain, nice=False)
@@ -114,7 +118,8 @@ def _ratio_ticks(domain: Sequence[float]) -> list[float]:
     """Round ratios within the domain, seven at most, 1 among them."""
     low, high = domain
     even = [[round(place * step, 2) for place in range(1, 250)] for step in (0.05, 0.1, 0.2)]
-    for ticks in (*even, _RATIOS, [2.0**power for power in range(-20, 21)]):
+    powers = [[base**power for power in range(-20, 21)] for base in (2.0, 4.0, 10.0, 100.0)]
+    for ticks in (*even, _RATIOS, *powers):
         found = [each for each in ticks if low <= each <= high]
         if 1 in found and len(found) <= 7:
             return found

@@ -11,15 +11,15 @@ from pathlib import Path
 from evalharness.analysis.aligning import Answers
 from evalharness.analysis.clusters import stem_clusters
 from evalharness.analysis.comparison import Comparison, compare_all
-from evalharness.analysis.metrics import join_verdicts
 from evalharness.errors import InputError
+from evalharness.measuring import judged_frame, num_unjudged
 from evalharness.records import Problem
 from evalharness.report.answers import AnswersByCell, answers_by_cell
 from evalharness.report.compare_tables import comparison_tables
-from evalharness.report.runs import choose_verdicts, run_notes
-from evalharness.report.tables import as_markdown, short_names
+from evalharness.report.gather import choose_verdicts, folder_labels, run_notes
+from evalharness.report.tables import as_markdown, find_model, short_names
 from evalharness.report.terminal import as_terminal, visible
-from evalharness.store import read_problems, read_spec, responses_frame, verdicts_frame
+from evalharness.store import read_problems, read_spec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ def compare_runs(
     left_out: list[str] = []
     titles: dict[str, str] = {}
     notes: dict[str, None] = {}
-    for folder in folders:
+    for folder, label in zip(folders, folder_labels(folders), strict=True):
         spec = read_spec(folder)
         titles |= {key: value["title"] for key, value in spec["benchmarks"].items()}
         notes |= dict.fromkeys(run_notes(spec, choose_verdicts(folder, verdicts)))
@@ -71,11 +71,12 @@ def compare_runs(
         for (model, template), answers in found.items():
             key = (model, template)
             if key in cells and cells[key].keys() & answers.keys():
-                key = (f"{model} ({folder.resolve().name})", template)
+                key = (f"{model} ({label})", template)
                 answers = {name: _renamed(each, key[0]) for name, each in answers.items()}
             cells.setdefault(key, {}).update(answers)
     base_model, base_template = find_baseline(baseline, cells)
-    wanted = {_find_model(each, cells) for each in models} or {model for model, _ in cells}
+    known = list(dict.fromkeys(model for model, _ in cells))
+    wanted = {find_model(each, known) for each in models or known}
     pairs = []
     for (model, template), answers in cells.items():
         base = (base_model, base_template or template)
@@ -111,11 +112,8 @@ def render_comparison(compared: ComparedRuns, form: str) -> str:
 
 def _read_cells(folder: Path, verdicts: str | None, left_out: list[str]) -> AnswersByCell:
     name = choose_verdicts(folder, verdicts)
-    columns = ["benchmark", "model", "template", "problem_id", "sample_index"]
-    columns += ["num_tokens", "finish_reason", "token_limit"]
-    responses = responses_frame(folder, columns=columns)
-    frame = join_verdicts(responses, verdicts_frame(folder, name))
-    if missing := len(responses) - len(frame):
+    frame = judged_frame(folder, name)
+    if missing := num_unjudged(folder, name, frame):
         left_out.append(f"{folder}: {missing} responses have no verdict under {name}")
     return answers_by_cell(frame, read_spec(folder), read_problems(folder), name)
 
@@ -150,11 +148,3 @@ def find_baseline(baseline: str, cells: Iterable[tuple[str, str]]) -> tuple[str,
     if template is None and len(templates) == 1:
         template = templates[0]
     return model, template
-
-
-def _find_model(name: str, cells: AnswersByCell) -> str:
-    models = list(dict.fromkeys(model for model, _ in cells))
-    for model, short in short_names(models).items():
-        if name in (model, short):
-            return model
-    raise InputError(f"--model {name}: no such model in these runs; they have {', '.join(models)}")

@@ -18,6 +18,8 @@ from evalharness.report.tables import AVERAGES, Table
 
 _COLORS = {"all": "#6b7785", "correct": "#2a9d6f", "wrong": "#d1495b", "wrong / correct": "#e0a030"}
 
+_ENDS = ("value", "low", "high")
+
 
 def comparison_sections(
     gathered: Gathered, compared: BaselineRows, labels: Mapping[Cell, str]
@@ -90,15 +92,13 @@ def _difference_figure(
             [
                 {
                     "label": labels[row.model, row.template],
-                    "value": row.difference.value,
-                    "low": row.difference.low,
-                    "high": row.difference.high,
+                    **{name: _hundredfold(getattr(row.difference, name)) for name in _ENDS},
                 }
                 for row in rows
             ],
-            x_title="difference in accuracy, 95% interval",
+            x_title="difference in points of accuracy, 95% interval",
             reference=0,
-            is_share=True,
+            is_difference=True,
         ),
         table=Table(
             title=title,
@@ -188,6 +188,10 @@ def _changed(
 
 def _cell(name: str, gathered: Gathered) -> Cell | None:
     return next((cell for cell in gathered.cells if f"{cell[0]}:{cell[1]}" == name), None)
+
+
+def _hundredfold(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _points(value: float | None) -> str:

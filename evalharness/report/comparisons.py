@@ -7,10 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evalharness.analysis.aligning import Answers
-from evalharness.analysis.clusters import stem_clusters
-from evalharness.analysis.comparison import Comparison, compare_all
-from evalharness.errors import InputError
-from evalharness.records import Problem
+from evalharness.analysis.comparison import Comparison, compare_possible
 from evalharness.report.answers import AnswersByCell, answers_by_cell
 from evalharness.report.compare import find_baseline
 from evalharness.report.gather import Cell, Gathered
@@ -40,23 +37,23 @@ class BaselineRows:
 
 
 class Compared:
-    """Answers, problems and clusters of a report, for any comparison among them."""
+    """The answers of a report, for any comparison among them."""
 
     def __init__(self, gathered: Gathered) -> None:
         self.gathered = gathered
-        problems: dict[str, Problem] = {}
         self.answers: AnswersByCell = {cell: {} for cell in gathered.cells}
         for number, run in enumerate(gathered.runs):
-            own = read_problems(run.folder)
-            problems |= own
             frame = gathered.frame[gathered.frame["run"] == number]
-            found = answers_by_cell(frame, run.spec, own, run.verdicts)
+            found = answers_by_cell(frame, run.spec, read_problems(run.folder), run.verdicts)
             for cell, answers in found.items():
                 self.answers[cell] |= answers
-        self._clusters = stem_clusters(problems.values())
 
     def leaders(self) -> dict[str, Leader]:
-        """Column -> its best, where there are several that differ, of the same benchmarks."""
+        """Column -> its best, where there are several that differ, of the same benchmarks.
+
+        Without a column some of which can't be compared with its best: a missing mark would say
+        that they can be told apart.
+        """
         found = {}
         for column in self.gathered.columns:
             values = {
@@ -72,18 +69,19 @@ class Compared:
             if not others:
                 continue
             rows = self._against(best, others, column)
+            if rows is None:
+                continue
             alike = {(row.model, row.template) for row in rows if row.p_holm >= SIGNIFICANCE}
             found[column] = Leader(best=ties, alike=frozenset(alike))
         return found
 
-    def _against(self, best: Cell, others: Sequence[Cell], column: str) -> list[Comparison]:
-        """Rows of one column; empty where these two have no problem in common."""
+    def _against(self, best: Cell, others: Sequence[Cell], column: str) -> list[Comparison] | None:
+        """Rows of one column; None where one of them can't be compared."""
         names = self.gathered.benchmarks if column in AVERAGES else [column]
-        pairs = [self._pair(best, cell, names) for cell in others]
-        try:
-            rows = compare_all([pair for pair in pairs if pair], True, self._clusters)
-        except InputError:
-            return []
+        pairs = [pair for cell in others if (pair := self._pair(best, cell, names))]
+        rows, troubles = compare_possible(pairs, True, self.gathered.clusters)
+        if troubles or len(pairs) < len(others):
+            return None
         return [row for row in rows if row.benchmark == column]
 
     def _pair(
@@ -118,10 +116,9 @@ class Compared:
                 for cell, base in bases.items()
             }
             found = {cell: pair for cell, pair in pairs.items() if pair}
-            try:
-                rows += compare_all(list(found.values()), True, self._clusters)
-            except InputError as error:
-                troubles += str(error).splitlines()
+            some, why_not = compare_possible(list(found.values()), True, self.gathered.clusters)
+            rows += some
+            troubles += why_not
             if named:
                 alone = [cell for cell in bases if cell not in found and bases[cell] != cell]
                 troubles += [f"{':'.join(cell)}: nothing in common with {named}" for cell in alone]

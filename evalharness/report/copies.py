@@ -22,7 +22,9 @@ def copied_sample_notes(folder: Path, frame: pd.DataFrame) -> list[str]:
         frame: its judged responses; texts are read only where most problems have samples of one
             length, as copies have.
     """
-    lengths = frame.groupby([*_CELL, "problem_id"], sort=False)["num_tokens"].agg(
+    # What the engine could not give is empty each time, and no copy.
+    given = frame[~frame["finish_reason"].isin(["error"])]
+    lengths = given.groupby([*_CELL, "problem_id"], sort=False)["num_tokens"].agg(
         ["size", "nunique"]
     )
     lengths = lengths[lengths["size"] > 1]
@@ -30,6 +32,6 @@ def copied_sample_notes(folder: Path, frame: pd.DataFrame) -> list[str]:
     suspects = is_same[is_same > IDENTICAL_SHARE].index
     if len(suspects) == 0:
         return []
-    texts = responses_frame(folder, [*_CELL, "problem_id", "response"])
-    chosen = texts.set_index(_CELL).index.isin(suspects)
+    texts = responses_frame(folder, [*_CELL, "problem_id", "response", "finish_reason"])
+    chosen = texts.set_index(_CELL).index.isin(suspects) & ~texts["finish_reason"].isin(["error"])
     return [found.sentence() for found in identical_samples(texts[chosen])]

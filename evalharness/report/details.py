@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evalharness.analysis.length import (
-    Lengths,
     VerdictLength,
     budget_curve,
     length_by_verdict,
@@ -16,7 +15,7 @@ from evalharness.analysis.length import (
 from evalharness.analysis.series import checkpoint_series
 from evalharness.errors import InputError
 from evalharness.report.browser import chosen_texts
-from evalharness.report.gather import Gathered
+from evalharness.report.gather import Gathered, cell_lengths
 from evalharness.report.options import ReportOptions
 from evalharness.report.survival import survival_table
 from evalharness.report.tables import Table, number, percent, percent_interval, short_names
@@ -42,17 +41,6 @@ def detail_tables(gathered: Gathered, options: ReportOptions) -> list[Table]:
     return [*tables, *series_tables(gathered.metrics, gathered.titles, options.steps or None)]
 
 
-def cell_lengths(part: pd.DataFrame) -> Lengths:
-    """The lengths of the judged responses of one model, template and benchmark."""
-    finish = part["finish_reason"]
-    return Lengths(
-        problem_N=part["problem_id"].astype("category").cat.codes.to_numpy(np.int64),
-        status_N=part["status"].to_numpy(str),
-        tokens_N=part["num_tokens"].to_numpy(float, na_value=np.nan),
-        truncated_N=(finish == "length").to_numpy(bool) if finish.notna().all() else None,
-    )
-
-
 def _cells(gathered: Gathered) -> list[tuple[tuple[str, str, str], pd.DataFrame]]:
     """Model, template and benchmark with their responses, in the order of the report."""
     groups = dict(list(gathered.frame.groupby(["model", "template", "benchmark"], sort=False)))
@@ -69,7 +57,7 @@ def verdict_table(gathered: Gathered, names: Mapping[str, str]) -> Table:
     rows: list[tuple[str, ...]] = []
     notes: dict[str, None] = {}
     for (model, template, benchmark), part in _cells(gathered):
-        for each in length_by_verdict(cell_lengths(part)):
+        for each in length_by_verdict(cell_lengths(part, gathered.clusters)):
             if each.num_responses == 0:
                 continue
             rows.append(
@@ -97,8 +85,9 @@ def verdict_table(gathered: Gathered, names: Mapping[str, str]) -> Table:
         num_labels=4,
         notes=(
             *(f"{note[0].upper()}{note[1:]}." for note in notes),
-            "Means are restricted to the token limit; a quantile beyond it is a dash. Truncated: "
-            "cut at the limit and not correct. Undecided: the checker could not read or decide.",
+            "Means are restricted to the token limit; a quantile that truncated responses would "
+            "change is a dash. Truncated: cut at the limit and not correct. Undecided: the checker "
+            "could not read or decide.",
         ),
     )
 
@@ -108,7 +97,7 @@ def _mean(each: VerdictLength) -> str:
         return "–"
     if each.mean.low is None or each.mean.high is None:
         return f"{each.mean.value:,.0f}"
-    return f"{each.mean.value:,.0f} [{max(each.mean.low, 0):,.0f}, {each.mean.high:,.0f}]"
+    return f"{each.mean.value:,.0f} [{each.mean.low:,.0f}, {each.mean.high:,.0f}]"
 
 
 def _tokens(value: float | None) -> str:
@@ -123,7 +112,7 @@ def budget_table(gathered: Gathered, names: Mapping[str, str]) -> Table:
         budgets.append(2 * budgets[-1])
     rows = []
     for (model, template, benchmark), part in _cells(gathered):
-        lengths = cell_lengths(part)
+        lengths = cell_lengths(part, gathered.clusters)
         if np.isnan(lengths.tokens_N).all():
             continue
         curve = budget_curve(lengths)
@@ -176,8 +165,8 @@ def series_tables(
         Table(
             title=f"Checkpoints of {series or 'one training'} under {template}",
             columns=(
-                *("benchmark", "step", "accuracy", "tokens", "correct", "not correct"),
-                "truncated",
+                *("benchmark", "step", "accuracy %", "tokens", "correct", "not correct"),
+                "truncated %",
             ),
             rows=tuple(rows),
             num_labels=2,

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from evalharness.analysis.checks import impossible_accuracies
+from evalharness.analysis.clusters import cluster_numbers, stem_clusters
+from evalharness.analysis.length import Lengths
 from evalharness.errors import InputError
+from evalharness.measuring import CORRECTED, frame_metrics, judged_frame, num_unjudged
+from evalharness.records import Problem
 from evalharness.report.copies import copied_sample_notes
-from evalharness.scoring import CORRECTED, frame_metrics, judged_frame
-from evalharness.store import METRICS, read_spec, verdict_names
+from evalharness.store import METRICS, read_problems, read_spec, verdict_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +58,8 @@ class Gathered:
     notes: tuple[str, ...]
     warnings: frozenset[str] = frozenset()
     """Those of the notes that put the numbers in doubt."""
+    clusters: Mapping[str, int] = field(default_factory=dict)
+    """Problem id -> cluster of problems that are not independent of each other."""
 
     @property
     def benchmarks(self) -> list[str]:
@@ -87,7 +94,7 @@ def gather_runs(folders: Sequence[Path], verdicts: str | None) -> Gathered:
 
     Raises:
         StoreError: a folder is no run.
-        InputError: a run has no verdicts, or not the named ones.
+        InputError: a run has no verdicts, not the named ones, or none in them.
     """
     import pandas as pd
 
@@ -97,18 +104,25 @@ def gather_runs(folders: Sequence[Path], verdicts: str | None) -> Gathered:
     notes: dict[str, None] = {}
     warnings: set[str] = set()
     seen: set[tuple[str, str, str]] = set()
+    problems: dict[str, Problem] = {}
+    labels = folder_labels(folders)
     for index, folder in enumerate(folders):
         spec = read_spec(folder)
         name = choose_verdicts(folder, verdicts)
         frame = judged_frame(folder, name)
+        problems |= read_problems(folder)
         rows = frame_metrics(folder, frame)
-        doubts = [*copied_sample_notes(folder, frame), *_stored_doubts(folder)]
+        if len(frame) == 0:
+            why = f"none of its responses has a verdict under {name}"
+            raise InputError(f"{folder}: {why}: run `evalharness score {folder}`")
+        doubts = [*copied_sample_notes(folder, frame), *_stored_doubts(folder, frame)]
+        if missing := num_unjudged(folder, name, frame):
+            what = f"{missing} responses have no verdict under {name}"
+            doubts.append(f"{what}: evalharness score {folder} gives them one.")
         cells = {(row["model"], row["template"], row["benchmark"]) for row in rows}
         renamed: dict[str, str] = {}
         if cells & seen:
-            renamed = {
-                model: f"{model} ({folder.resolve().name})" for model in frame["model"].unique()
-            }
+            renamed = {model: f"{model} ({labels[index]})" for model in frame["model"].unique()}
             frame["model"] = frame["model"].map(renamed)
             for row in rows:
                 row["model"] = renamed[row["model"]]
@@ -128,7 +142,39 @@ def gather_runs(folders: Sequence[Path], verdicts: str | None) -> Gathered:
         titles=titles,
         notes=tuple(notes),
         warnings=frozenset(warnings),
+        clusters=stem_clusters(problems.values()),
     )
+
+
+def cell_lengths(part: pd.DataFrame, clusters: Mapping[str, int]) -> Lengths:
+    """The lengths of the judged responses of one model, template and benchmark."""
+    finish, problems = part["finish_reason"], part["problem_id"].astype("category").cat
+    problem_N = problems.codes.to_numpy(np.int64)
+    cluster_P = cluster_numbers(problems.categories.tolist(), clusters)
+    return Lengths(
+        problem_N=problem_N,
+        status_N=part["status"].to_numpy(str),
+        tokens_N=part["num_tokens"].to_numpy(float, na_value=np.nan),
+        truncated_N=(finish == "length").to_numpy(bool) if finish.notna().all() else None,
+        cluster_N=None if cluster_P is None else cluster_P[problem_N],
+    )
+
+
+def folder_labels(folders: Sequence[Path]) -> list[str]:
+    """The end of each path that tells it from the others; the same folder again has a number."""
+    paths = [folder.resolve() for folder in folders]
+    labels = []
+    for at, path in enumerate(paths):
+        others = [other for other in paths if other != path]
+        depth = 1
+        while depth < len(path.parts) and any(
+            other.parts[-depth:] == path.parts[-depth:] for other in others
+        ):
+            depth += 1
+        again = paths[:at].count(path)
+        name = "/".join(path.parts[-depth:])
+        labels.append(f"{name} #{again + 1}" if again else name)
+    return labels
 
 
 def choose_verdicts(folder: Path, name: str | None) -> str:
@@ -160,14 +206,23 @@ def _status_note(spec: dict[str, Any]) -> str:
     return f"This run is {spec['status']}."
 
 
-def _stored_doubts(folder: Path) -> list[str]:
-    """What can't be true of the accuracies in metrics.json, which other tools read."""
+def _stored_doubts(folder: Path, frame: pd.DataFrame) -> list[str]:
+    """What can't be true of the accuracies in metrics.json, which other tools read.
+
+    Where problems have unequal numbers of samples an accuracy is no count over n k.
+    """
     path = folder / METRICS
     if not path.exists():
         return []
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        found = impossible_accuracies(rows)
+        cell = ["model", "template", "benchmark"]
+        samples = frame.groupby([*cell, "problem_id"], sort=False).size()
+        is_even = samples.groupby(level=cell, sort=False).nunique() == 1
+        even = set(is_even[is_even].index)
+        found = impossible_accuracies(
+            row for row in rows if (row["model"], row["template"], row["benchmark"]) in even
+        )
     except (ValueError, KeyError, TypeError) as error:
         return [f"{path} can't be read ({error!r}): evalharness score {folder} writes it again"]
     return [f"{path}: {sentence}; evalharness score {folder} writes it again" for sentence in found]

@@ -16,7 +16,7 @@ from evalharness.errors import MissingExtraError
 from evalharness.paths import cache_folder
 from evalharness.report.browser import browser_data, chosen_rows, chosen_texts
 from evalharness.report.embedding import json_text, packed, script_hash, script_text
-from evalharness.report.gather import Cell, Gathered
+from evalharness.report.gather import Cell, Gathered, folder_labels
 from evalharness.report.options import ReportOptions
 from evalharness.report.parts import Figure, Links, Section
 from evalharness.report.provenance import run_facts
@@ -32,6 +32,8 @@ TEXT_LIMIT = 20_000
 INDEX_LIMIT = 100_000
 """Responses in one file that is made without texts."""
 _LONG_TABLE = 12
+_ALWAYS_OPEN = ("accuracy", "glance")
+"""Sections whose tables are the answer, however long."""
 _FONT_FACE = re.compile(r"@font-face\s*\{[^}]*\}")
 _PLACEHOLDER = re.compile(r"\{\{([a-z_]+)\}\}")
 
@@ -148,7 +150,8 @@ def _section(section: Section, specs: list[dict[str, Any]], places: Mapping[Cell
         f'<p class="lead">{escape(section.lead)}</p>',
     ]
     parts += [f'<p class="warning">{escape(note)}</p>' for note in section.notes]
-    tables = [_foldable(table, is_open=section.key == "accuracy") for table in section.tables]
+    is_open = section.key in _ALWAYS_OPEN
+    tables = [_foldable(table, is_open=is_open) for table in section.tables]
     figures = "".join(_figure(figure, specs) for figure in section.figures)
     shown = f'<div class="figures">{figures}</div>' if figures else ""
     parts += [*tables, shown] if section.key == "accuracy" else [shown, *tables]
@@ -250,8 +253,9 @@ def _provenance(gathered: Gathered) -> str:
         '<section id="provenance" aria-labelledby="provenance-title">',
         '<h2 id="provenance-title">Provenance</h2>',
     ]
-    for run in gathered.runs:
-        parts.append(f"<h3>{escape(run.folder.resolve().name)}</h3>")
+    labels = folder_labels([run.folder for run in gathered.runs])
+    for run, label in zip(gathered.runs, labels, strict=True):
+        parts.append(f"<h3>{escape(label)}</h3>")
         parts.append(_facts(run_facts(run)))
     return "\n".join([*parts, "</section>"])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,13 +20,10 @@ from evalharness.report.charts import (
     line_chart,
     scatter_chart,
 )
-from evalharness.report.gather import Cell, Gathered
-from evalharness.report.parts import Figure, Section, metric_rows, point
+from evalharness.report.gather import Cell, Gathered, cell_lengths
+from evalharness.report.parts import Figure, Section, file_name, metric_rows, point
 from evalharness.report.survival import survival_table
 from evalharness.report.tables import Table, number, percent
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _CURVE_POINTS = 150
 _TABLE_BUDGETS = 12
@@ -50,18 +46,7 @@ class CellLengths:
             for benchmark in gathered.benchmarks:
                 part = parts.get((benchmark, cell))
                 if part is not None and part["num_tokens"].notna().any():
-                    self.found[benchmark][cell] = _lengths(part)
-
-
-def _lengths(part: pd.DataFrame) -> Lengths:
-    finish = part["finish_reason"]
-    is_known = bool(finish.notna().all())
-    return Lengths(
-        problem_N=part["problem_id"].astype("category").cat.codes.to_numpy(np.int64),
-        status_N=part["status"].to_numpy(dtype=str),
-        tokens_N=part["num_tokens"].to_numpy(float, na_value=np.nan),
-        truncated_N=(finish == "length").to_numpy(bool) if is_known else None,
-    )
+                    self.found[benchmark][cell] = cell_lengths(part, gathered.clusters)
 
 
 def length_sections(gathered: Gathered, labels: Labels, overview: Table) -> list[Section]:
@@ -103,7 +88,7 @@ def _verdict_section(
         points.sort(key=lambda each: order[str(each["label"])])
         figures.append(
             Figure(
-                name=f"length-{benchmark}",
+                name=file_name("length", benchmark),
                 title=title,
                 spec=interval_chart(
                     points,
@@ -117,7 +102,7 @@ def _verdict_section(
                     num_labels=2,
                     notes=(
                         "Share: of all responses. Cut: of these, at the token limit. A quantile "
-                        "that lies beyond the limit is left out.",
+                        "that truncated responses would change is left out.",
                     ),
                 ),
             )
@@ -136,7 +121,7 @@ def _verdict_section(
 def _verdict_texts(each: VerdictLength) -> tuple[str, ...]:
     mean = "–" if each.mean is None else f"{each.mean.value:,.0f}"
     if each.mean is not None and each.mean.low is not None and each.mean.high is not None:
-        mean += f" [{max(each.mean.low, 0):,.0f}, {each.mean.high:,.0f}]"
+        mean += f" [{each.mean.low:,.0f}, {each.mean.high:,.0f}]"
     quantiles = ("–" if value is None else f"{value:,.0f}" for value in (each.median, each.p90))
     return (
         mean,
@@ -148,7 +133,9 @@ def _verdict_texts(each: VerdictLength) -> tuple[str, ...]:
 
 
 def _per_correct(found: Lengths) -> tuple[str, ...]:
-    each = tokens_per_correct(found.tokens_N, found.status_N == "correct", found.problem_N)
+    each = tokens_per_correct(
+        found.tokens_N, found.status_N == "correct", found.problem_N, found.cluster_N
+    )
     if each is None:
         return ("none is correct", "", "", "", "", "")
     interval = "" if each.low is None else f" [{each.low:,.0f}, {each.high:,.0f}]"
@@ -169,7 +156,7 @@ def _scatter_section(gathered: Gathered, labels: Labels) -> Section:
         ]
         figures.append(
             Figure(
-                name=f"tradeoff-{benchmark}",
+                name=file_name("tradeoff", benchmark),
                 title=title,
                 spec=scatter_chart(points, x_title="mean tokens a response", y_title="accuracy"),
                 table=Table(
@@ -212,7 +199,7 @@ def _budget_section(gathered: Gathered, labels: Labels, lengths: CellLengths) ->
         budgets = _round_budgets(float(last))
         figures.append(
             Figure(
-                name=f"budget-{benchmark}",
+                name=file_name("budget", benchmark),
                 title=title,
                 spec=line_chart(
                     points,

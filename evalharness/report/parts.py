@@ -131,5 +131,5 @@ def estimate_table(
 
 
 def file_name(*parts: str) -> str:
-    """Parts as one name that every file system takes."""
-    return "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", part).strip("-.") for part in parts)
+    """Parts as one name that every file system takes; letters of any alphabet stay."""
+    return "-".join(re.sub(r"[^\w.]+", "-", part).strip("-.") for part in parts)

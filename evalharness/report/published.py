@@ -75,5 +75,7 @@ def _find_row(name: str) -> tuple[PublishedTable, str, str]:
             )
         name = by_model[name][0]
     if name not in known:
-        raise InputError(f"--published {name}: no such row{suggestion(name, known)}")
+        hint = suggestion(name, known)
+        hint = hint if "?" in hint else f"; there are {', '.join(known)}"
+        raise InputError(f"--published {name}: no such row{hint}")
     return known[name]

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evalharness.errors import InputError, MissingExtraError
-from evalharness.report.gather import Gathered, choose_verdicts, gather_runs, run_notes
+from evalharness.report.gather import (
+    Gathered,
+    choose_verdicts,
+    folder_labels,
+    gather_runs,
+    run_notes,
+)
 from evalharness.report.options import ReportOptions
 from evalharness.report.tables import Table, as_markdown, metrics_csv
 from evalharness.report.terminal import as_json, as_terminal, visible
@@ -132,5 +138,5 @@ def _tables(gathered: Gathered, options: ReportOptions) -> list[Table]:
 def _page(gathered: Gathered, options: ReportOptions) -> str:
     from evalharness.report.html import html_report
 
-    names = [run.folder.resolve().name for run in gathered.runs]
+    names = folder_labels([run.folder for run in gathered.runs])
     return html_report(gathered, title=", ".join(names), options=options)

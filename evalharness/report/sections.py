@@ -22,6 +22,7 @@ from evalharness.report.parts import (
     Section,
     cell_labels,
     estimate_table,
+    file_name,
     metric_rows,
     point,
 )
@@ -80,7 +81,7 @@ def _accuracy_section(gathered: Gathered, labels: Mapping[Cell, str], table: Tab
         title = f"{gathered.titles[benchmark]}: accuracy"
         figures.append(
             Figure(
-                name=f"accuracy-{benchmark}",
+                name=file_name("accuracy", benchmark),
                 title=title,
                 spec=interval_chart(
                     [point(labels[cell], row) for cell, row in rows.items()],
@@ -113,7 +114,7 @@ def _heat_map_section(gathered: Gathered) -> Section:
         title = f"{gathered.titles[benchmark]}: accuracy by template"
         figures.append(
             Figure(
-                name=f"templates-{benchmark}",
+                name=file_name("templates", benchmark),
                 title=title,
                 spec=heat_map(
                     [
@@ -188,7 +189,7 @@ def _samples_section(gathered: Gathered, labels: Mapping[Cell, str]) -> Section:
         columns = ("model", "measure", "k", "value", "from", "to")
         figures.append(
             Figure(
-                name=f"samples-{benchmark}",
+                name=file_name("samples", benchmark),
                 title=title,
                 spec=line_chart(
                     points,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evalharness.errors import InputError
 from evalharness.report.gather import choose_verdicts
+from evalharness.report.tables import find_model
 from evalharness.report.terminal import visible
 from evalharness.store import (
     LABELS,
@@ -24,18 +27,52 @@ from evalharness.store import (
 _EXCERPT = 60
 
 
-def problem_list(folder: Path, verdicts: str | None) -> list[dict[str, Any]]:
-    """Each problem of a run with how often it was solved and at what length."""
-    read_spec(folder)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """The model and the template that are shown; None for all."""
+
+    model: str | None
+    template: str | None
+
+    def has(self, each: Any) -> bool:
+        """Whether a response, a verdict or a row of either is one of them."""
+        return self.model in (None, each.model) and self.template in (None, each.template)
+
+
+def _asked(spec: Mapping[str, Any], model: str | None, template: str | None) -> _Asked:
+    """With the full name of the model.
+
+    Raises:
+        InputError: the run has no such model or template.
+    """
+    if template is not None and template not in spec["templates"]:
+        known = ", ".join(spec["templates"])
+        raise InputError(f"--template {template}: no such template in this run; it has {known}")
+    full = None if model is None else find_model(model, spec["models"])
+    return _Asked(model=full, template=template)
+
+
+def problem_list(
+    folder: Path, verdicts: str | None, model: str | None = None, template: str | None = None
+) -> list[dict[str, Any]]:
+    """Each problem of a run with how often it was solved and at what length.
+
+    Raises:
+        InputError: the run has no such model or template.
+    """
+    asked = _asked(read_spec(folder), model, template)
     correct: dict[str, int] = {}
-    for verdict in read_verdicts(folder, choose_verdicts(folder, verdicts)):
+    for verdict in filter(asked.has, read_verdicts(folder, choose_verdicts(folder, verdicts))):
         correct[verdict.problem_id] = correct.get(verdict.problem_id, 0) + (
             verdict.status == "correct"
         )
     lengths: dict[str, list[int | None]] = {}
-    for batch in response_batches(folder, ["problem_id", "num_tokens"]):
-        for problem_id, length in zip(batch["problem_id"], batch["num_tokens"], strict=True):
-            lengths.setdefault(problem_id, []).append(None if length != length else length)
+    columns = ["model", "template", "problem_id", "num_tokens", "finish_reason"]
+    for batch in response_batches(folder, columns):
+        for row in batch.itertuples(index=False):
+            if asked.has(row):
+                is_known = row.finish_reason != "error" and row.num_tokens == row.num_tokens
+                lengths.setdefault(row.problem_id, []).append(row.num_tokens if is_known else None)
     rows = []
     for problem in read_problems(folder).values():
         given = lengths.get(problem.problem_id, [])
@@ -63,9 +100,9 @@ def problem_record(
     """A problem with its golds and every response with prompt, verdict and that of its source.
 
     Raises:
-        InputError: the run has no such problem, or no such response to it.
+        InputError: the run has no such problem, model or template, or no such response to it.
     """
-    read_spec(folder)
+    asked = _asked(read_spec(folder), model, template)
     problems = read_problems(folder)
     if problem_id not in problems:
         close = difflib.get_close_matches(problem_id, problems, n=3)
@@ -90,9 +127,7 @@ def problem_record(
             "source_status": theirs.get(response.key),
         }
         for response in StoredResponses(folder)
-        if response.problem_id == problem_id
-        and model in (None, response.model)
-        and template in (None, response.template)
+        if response.problem_id == problem_id and asked.has(response)
     ]
     if not responses:
         raise InputError(f"{folder} has no response to {problem_id} of that model and template")
@@ -125,10 +160,12 @@ def render_problem(record: dict[str, Any]) -> str:
         verdict = row["verdict"]
         if verdict:
             lines.append(f"→ {verdict['status']}: {verdict['reason']}")
-            lines.append(
-                f"  answer {verdict['extracted']!r} by {verdict['extraction']}, "
-                f"decided by {verdict['method']}"
+            answer = (
+                "no answer"
+                if verdict["extracted"] is None
+                else f"answer {verdict['extracted']!r} by {verdict['extraction']}"
             )
+            lines.append(f"  {answer}, decided by {verdict['method'] or 'nothing'}")
             if verdict["lenient_status"] not in (None, verdict["status"]):
                 lines.append(
                     f"  elsewhere {verdict['lenient_extracted']!r} by "

@@ -108,7 +108,8 @@ def compare_labels(folder: Path, verdicts: str) -> LabelComparison | None:
 
 
 def _sentence(row: dict[str, Any]) -> str:
+    answer = row["extracted"] if isinstance(row["extracted"], str) else "no answer"
     return (
         f"{row['problem_id']}#{row['sample_index']}: they say {row['theirs']}, we say "
-        f"{row['ours']}: {row['extracted']} for {row['gold']} ({row['reason']})"
+        f"{row['ours']}: {answer} for {row['gold']} ({row['reason']})"
     )

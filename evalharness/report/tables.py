@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from evalharness.errors import InputError
+
 AVERAGES = ("macro", "micro")
 
 
@@ -62,6 +64,19 @@ def short_names(models: Iterable[str]) -> dict[str, str]:
     return {name: "/".join(name.split("/")[common:]) for name in names}
 
 
+def find_model(name: str, models: Iterable[str]) -> str:
+    """The model that `--model` means: as the tables show it, or in full.
+
+    Raises:
+        InputError: there is none.
+    """
+    names = short_names(models)
+    for model, short in names.items():
+        if name in (model, short):
+            return model
+    raise InputError(f"--model {name}: no such model in these runs; they have {', '.join(names)}")
+
+
 def _accuracy_table(
     cells: Mapping[Any, Mapping[str, Any]],
     pairs: list[tuple[str, str]],
@@ -100,14 +115,23 @@ def _accuracy_table(
         notes=(
             *notes,
             "n problems, k samples of each; intervals over problems (Wilson; with k > 1 Wilson "
-            "with the effective sample size)."
-            + (
-                " macro: mean of the benchmarks; micro: of all problems."
-                if len(benchmarks) > 1
-                else ""
-            ),
+            "with the effective sample size)." + _about_averages(cells, pairs, benchmarks),
         ),
     )
+
+
+def _about_averages(
+    cells: Mapping[Any, Mapping[str, Any]], pairs: list[tuple[str, str]], benchmarks: list[str]
+) -> str:
+    if len(benchmarks) < 2:
+        return ""
+    sets = {
+        tuple(each for each in benchmarks if (*pair, each, "accuracy") in cells) for pair in pairs
+    }
+    text = " macro: mean of the benchmarks; micro: of all problems."
+    if len(sets) > 1:
+        text += " Not every row has every benchmark: averages over others can't be compared."
+    return text
 
 
 def _length_table(
@@ -152,9 +176,9 @@ def _length_table(
             "all",
             "correct",
             "not correct",
-            "truncated",
-            "no answer",
-            "undecided",
+            "truncated %",
+            "no answer %",
+            "undecided %",
         ),
         rows=tuple(rows),
         num_labels=3,

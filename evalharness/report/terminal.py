@@ -36,9 +36,7 @@ def as_terminal(tables: Iterable[Table]) -> str:
         force_jupyter=False,
     )
     for table in tables:
-        grid = RichTable(
-            title=Text(visible(table.title), style="bold"), box=SIMPLE_HEAD, title_justify="left"
-        )
+        grid = RichTable(box=SIMPLE_HEAD)
         for index, column in enumerate(table.columns):
             is_label = index < table.num_labels
             grid.add_column(
@@ -51,6 +49,7 @@ def as_terminal(tables: Iterable[Table]) -> str:
                     for at, cell in enumerate(row)
                 )
             )
+        console.print(Text(visible(table.title), style="bold"))
         console.print(grid)
         for note in table.notes:
             console.print(Text(visible(note), style="dim"))

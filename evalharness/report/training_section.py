@@ -88,7 +88,7 @@ def _series_figures(points: list[SeriesPoint], heading: str, benchmark: str) -> 
                             *(
                                 percent(row[each])
                                 if kind == "accuracy"
-                                else ("–" if row[each] is None else f"{max(row[each], 0):,.1f}")
+                                else ("–" if row[each] is None else f"{row[each]:,.1f}")
                                 for each in ("value", "low", "high")
                             ),
                         )

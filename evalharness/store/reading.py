@@ -205,7 +205,11 @@ def verdicts_frame(folder: Path, name: str, columns: list[str] | None = None) ->
 
 
 def read_verdicts(folder: Path, name: str) -> Iterator[Verdict]:
-    """One checker's verdicts, a record each; columns that a table is too old for are empty."""
+    """One checker's verdicts, a record each; columns that a table is too old for are empty.
+
+    Raises:
+        StoreError: the table is damaged.
+    """
     for row in table_rows(folder / VERDICTS / f"{name}.parquet"):
         yield Verdict(**row)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from evalharness.benchmarks import load_benchmark
 from evalharness.engines.base import EngineOptions
+from evalharness.measuring import metrics_of
 from evalharness.pipeline import run
 from evalharness.plan import RunPlan
 from evalharness.records import Response, Sampling, Verdict
-from evalharness.scoring import metrics_of
 from evalharness.templates import load_template
 from evalharness.training.config import RLConfig
 

@@ -5,6 +5,7 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from evalharness.analysis.accuracy import (
     Estimate,
@@ -122,6 +123,11 @@ def test_clustered_mean_by_hand() -> None:
     assert estimate.stderr == pytest.approx(math.sqrt(400 / 9))
 
 
+def test_the_interval_of_a_length_ends_at_none() -> None:
+    # 10 and 1000: 505 +- 12.7 * 495 would begin at -5784.
+    assert clustered_mean(np.array([10.0, 1000.0]), np.arange(2)).low == 0
+
+
 def test_clustered_mean_agrees_with_statsmodels() -> None:
     rng = np.random.default_rng(1)
     problem = rng.integers(0, 20, size=200)
@@ -197,6 +203,28 @@ def test_the_clustered_interval_covers_where_the_independent_one_does_not() -> N
         independent += other.low <= 0.4 <= other.high
     assert 0.93 <= covered / 600 <= 0.97
     assert independent / 600 < 0.80
+
+
+def test_large_clusters_leave_fewer_observations_than_there_are_clusters() -> None:
+    # 100 related problems, all right, and 100 alone, half of them right: p = 0.75, SE^2 = 101/100
+    # (25^2 + 50 * 0.25^2 + 50 * 0.75^2)/200^2 = 0.0165703, so 0.1875/SE^2 = 11.3 observations.
+    cluster = np.concatenate([np.zeros(100, int), np.arange(1, 101)])
+    hits = np.concatenate([np.ones(100, bool), np.arange(100) % 2 == 0])
+    estimate = proportion(hits, np.arange(200), cluster)
+    assert estimate.stderr == pytest.approx(0.128726, abs=1e-6)
+    low, high = wilson(0.75, 0.1875 / estimate.stderr**2, float(stats.t.ppf(0.975, 100)))
+    assert (estimate.low, estimate.high) == pytest.approx((low, high))
+    # Where nothing varies, Kish's number: 200^2/(100^2 + 100) = 3.96.
+    low, _ = wilson(1.0, 200**2 / 10_100, float(stats.t.ppf(0.975, 100)))
+    assert proportion(np.ones(200, bool), np.arange(200), cluster).low == pytest.approx(low)
+
+
+def test_equal_shares_have_no_error_also_where_binary_fractions_differ() -> None:
+    # The mean of ten times 0.3 differs from 0.3 in the last bit, that of four doesn't: both nk.
+    for n in (4, 10):
+        estimate = share_of_means(np.full(n, 0.3), 10)
+        low, high = wilson(0.3, 10 * n, float(stats.t.ppf(0.975, n - 1)))
+        assert (estimate.low, estimate.high) == pytest.approx((low, high))
 
 
 def test_all_problems_in_one_cluster_carry_no_interval() -> None:

@@ -90,6 +90,13 @@ def test_common_cuts_both_at_the_smaller_cap() -> None:
     assert both.a.tokens_N.tolist() == [50, 50, 20]
 
 
+def test_what_common_cuts_counts_as_truncated() -> None:
+    # All ended by themselves under a cap of 100; one of three would not have under one of 50.
+    a = _answers(RIGHT, tokens={"b/0": 80, "b/1": 50, "b/2": 20})
+    row = compare_all([((a,), (_answers(RIGHT, limit=50, model="x"),))], common=True)[0]
+    assert any("truncated: 33.3% of the baseline's and 0.0% of these" in each for each in row.notes)
+
+
 def test_a_smaller_context_matters_only_where_a_response_reaches_it() -> None:
     short = _answers(RIGHT, limit=90)
     full = _answers(RIGHT, limit=100)
@@ -205,6 +212,12 @@ def test_truncation_is_told_beside_the_inflation() -> None:
     assert any(
         "truncated: 0.0% of the baseline's and 100.0% of these" in each for each in row.notes
     )
+    # The average over all problems tells the truncation of all of them, not of the first benchmark.
+    more = {f"c/{at}": "incorrect" for at in range(3)}
+    others = [_answers(more, benchmark="c", finish="length", model=name) for name in ("a", "x")]
+    calm = _answers(RIGHT, finish="stop", model="x")
+    micro = compare_all([((a, others[0]), (calm, others[1]))], common=False)[-1]
+    assert any("50.0% of the baseline's and 50.0% of these" in each for each in micro.notes)
     unknown = _answers(RIGHT, finish=None, model="x")
     row = compare_all([((a,), (unknown,))], common=False)[0]
     assert "how responses ended isn't known: lengths may be cut" in row.notes

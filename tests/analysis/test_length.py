@@ -67,9 +67,26 @@ def test_quantiles_beyond_the_cap_are_not_printed() -> None:
     found = _by_verdict(_lengths(rows))["all"]
     assert found.median == pytest.approx(5.5)
     assert found.p90 is None
-    assert found.notes == ("the p90 lies beyond the token limit",)
+    assert found.notes == ("the p90 lies among truncated responses",)
     cut = _by_verdict(_lengths(rows))["truncated"]
     assert (cut.median, cut.p90) == (None, None)
+
+
+def test_a_quantile_between_a_known_length_and_a_cut_one_is_not_printed() -> None:
+    # Sorted 10, 20, 100+, 100+: the median lies between 20 and one that may end anywhere.
+    rows = [(0, "correct", 10.0, False), (1, "correct", 20.0, False)]
+    rows += [(at, "incorrect", 100.0, True) for at in (2, 3)]
+    assert _by_verdict(_lengths(rows))["all"].median is None
+    # Sorted 10, 20, 30, 100+: between 20 and 30, whatever the last one does.
+    rows[2] = (2, "incorrect", 30.0, False)
+    assert _by_verdict(_lengths(rows))["all"].median == 25
+
+
+def test_under_unequal_limits_a_quantile_is_known_only_below_the_first_cut() -> None:
+    # 100+, 200, 300, 400, 500: were the first one 1000, the median would be 400 and not 300.
+    rows = [(0, "incorrect", 100.0, True)]
+    rows += [(at, "correct", 100.0 * (at + 1), False) for at in range(1, 5)]
+    assert _by_verdict(_lengths(rows))["all"].median is None
 
 
 def test_a_verdict_that_never_occurs_has_a_share_and_no_length() -> None:
@@ -94,6 +111,9 @@ def test_tokens_per_correct_by_hand() -> None:
     assert found is not None
     assert found.value == 30
     assert found.stderr == pytest.approx(10)
+    # t(1) = 12.706 on the logarithm: half = 12.706 * 10/30 = 4.2354
+    assert found.low == pytest.approx(30 * np.exp(-4.2354), rel=1e-4)
+    assert found.high == pytest.approx(30 * np.exp(4.2354), rel=1e-4)
     assert tokens_per_correct(tokens, np.zeros(3, bool), np.arange(3)) is None
     with pytest.raises(InputError):
         tokens_per_correct(np.array([np.nan]), np.array([True]), np.array([0]))
@@ -111,6 +131,53 @@ def test_tokens_per_correct_agrees_with_a_weighted_regression() -> None:
         cov_type="cluster", cov_kwds={"groups": problem, "use_correction": True}
     )
     assert found.stderr == pytest.approx(float(fit.bse[0]) / correct.mean())
+
+
+def test_tokens_per_correct_of_one_right_answer_in_thirty_are_uncertain_upwards() -> None:
+    # 30 x 1000 tokens over 1: r = 30,000, SE = 30,000; an accuracy of 1/30 is 0.6% to 17% (Wilson),
+    # so r may as well be 6,000 or 170,000, and never below 0.
+    correct = np.arange(30) == 0
+    found = tokens_per_correct(np.full(30, 1000.0), correct, np.arange(30))
+    assert found is not None
+    assert 1_000 < found.low < 6_000
+    assert found.high > 170_000
+
+
+def test_the_interval_of_tokens_per_correct_covers_where_few_are_right() -> None:
+    # Half the tokens where it is right, 2 in 10 right: the truth is (0.2 + 2 * 0.8)/0.2 = 9.
+    rng = np.random.default_rng(0)
+    hits = covered = 0
+    for _ in range(1000):
+        correct = rng.random(30) < 0.2
+        tokens = np.where(correct, 1.0, 2.0) * rng.exponential(size=30)
+        found = tokens_per_correct(tokens, correct, np.arange(30))
+        if found is not None:
+            hits += 1
+            covered += found.low <= 9 <= found.high
+    assert 0.93 < covered / hits < 0.99  # symmetric about the ratio it was 0.91
+
+
+def test_related_problems_count_once_in_the_errors_of_lengths() -> None:
+    # Two problems of one cluster are two samples of one problem: the same errors, of more problems.
+    tokens = np.array([10.0, 30.0, 20.0, 60.0])
+    right, cluster = np.array([True, False, True, False]), np.array([0, 0, 1, 1])
+    alone = tokens_per_correct(tokens, right, cluster)
+    related = tokens_per_correct(tokens, right, np.arange(4), cluster)
+    assert alone is not None
+    assert related is not None
+    assert (related.n, related.low, related.high) == (4, alone.low, alone.high)
+    lengths = Lengths(
+        problem_N=np.arange(4),
+        status_N=np.where(right, "correct", "incorrect"),
+        tokens_N=tokens,
+        truncated_N=np.zeros(4, bool),
+        cluster_N=cluster,
+    )
+    found = _by_verdict(lengths)["all"].mean
+    assert found is not None
+    # Residuals of the clusters -20 and 20: SE = sqrt(2/1 (20^2 + 20^2))/4 = 10; t(1) = 12.706.
+    assert found.stderr == pytest.approx(10)
+    assert found.high == pytest.approx(30 + 127.062, abs=1e-2)
 
 
 def test_the_budget_curve_by_hand() -> None:

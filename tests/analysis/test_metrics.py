@@ -3,7 +3,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from evalharness.analysis.metrics import run_metrics
+from evalharness.analysis.metrics import join_verdicts, run_metrics
 
 
 def _frame(statuses: dict[str, list[str]], benchmark: str = "b") -> pd.DataFrame:
@@ -46,6 +46,20 @@ def test_pass_and_maj_rows_for_powers_of_two_that_every_problem_has() -> None:
     assert rows["maj@2"]["value"] == pytest.approx((2 / 6 + 1) / 2)
     assert rows["maj@4"]["value"] == pytest.approx(0.5)
     assert rows["accuracy"]["stderr_sampling"] is not None
+
+
+def test_a_response_that_the_engine_could_not_give_has_no_length() -> None:
+    frame = _frame({f"b/{at}": ["incorrect"] for at in range(3)})  # 10 tokens each
+    failed = frame["problem_id"] == "b/2"
+    frame.loc[failed, ["num_tokens", "finish_reason", "status"]] = [0, "error", "error"]
+    key = ["model", "template", "problem_id", "sample_index"]
+    responses, verdicts = frame.drop(columns="status"), frame[[*key, "status", "extracted"]]
+    rows = _by_metric(
+        run_metrics(join_verdicts(responses.drop(columns="extracted"), verdicts), ["b"])
+    )
+    assert rows["tokens_mean"]["value"] == 10
+    assert rows["tokens_incorrect"]["n"] == 2
+    assert (rows["error"]["value"], rows["accuracy"]["n"]) == (pytest.approx(1 / 3), 3)
 
 
 def test_one_sample_has_no_pass_at_k_row() -> None:

@@ -117,6 +117,19 @@ def test_equal_shifts_of_several_samples_carry_no_interval() -> None:
     assert "no interval" in found.notes[0]
 
 
+def test_equal_shifts_are_equal_also_where_binary_fractions_differ() -> None:
+    # 2/10 - 1/10, 3/10 - 2/10 and 4/10 - 3/10 differ in the last bit.
+    found = paired_difference(_sampled([1, 2, 3], 10), _sampled([2, 3, 4], 10))
+    assert (found.low, found.stderr, found.p_t) == (None, None, None)
+    assert found.value == pytest.approx(0.1)
+
+
+def test_mcnemar_is_not_said_of_problems_that_are_related() -> None:
+    a, b = _single(9, 2, 19)
+    found = paired_difference(a, b, np.arange(30) // 2)
+    assert (found.p_mcnemar, found.p_mid) == (None, None)
+
+
 def test_unpaired_answers_are_refused() -> None:
     with pytest.raises(InputError, match="paired"):
         paired_difference(draws([True, False]), draws([True]))

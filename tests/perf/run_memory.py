@@ -138,7 +138,7 @@ def judge(out: Path) -> None:
 
 def measure_metrics(out: Path) -> None:
     """What every run computes at its end, which needs a row a verdict."""
-    from evalharness.scoring import metrics_of
+    from evalharness.measuring import metrics_of
 
     metrics_of(out, TABLE)
 

@@ -138,6 +138,16 @@ def test_keys_move_search_and_switch(page: Page) -> None:
     assert page.text("#count") == "4 responses with “needle” in their texts"
 
 
+def test_moving_to_another_response_does_not_end_a_search(page: Page) -> None:
+    page.run(
+        "document.querySelector('[name=search]').value = 'needle';"
+        "document.getElementById('filters').requestSubmit();"
+        "document.dispatchEvent(new KeyboardEvent('keydown', {key: 'j'}));"
+    )
+    page.wait("return document.getElementById('count').textContent.includes('in their texts')")
+    assert page.text("#count") == "4 responses with “needle” in their texts"
+
+
 def test_mathematics_is_rendered_and_can_be_read_as_written(page: Page) -> None:
     page.shown()
     assert page.run("return document.querySelectorAll('#detail .said math').length") == 2

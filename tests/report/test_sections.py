@@ -3,7 +3,7 @@ import dataclasses
 import gzip
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,18 @@ import pytest
 
 from evalharness.cli import main
 from evalharness.errors import InputError
+from evalharness.report.compare import compare_runs
 from evalharness.report.comparisons import ALIKE, Compared, main_tables
 from evalharness.report.figures import write_figures
-from evalharness.report.gather import gather_runs
+from evalharness.report.gather import folder_labels, gather_runs
 from evalharness.report.html import html_report, html_table
 from evalharness.report.parts import cell_labels, file_name
 from evalharness.report.runs import ReportOptions, render_runs
 from evalharness.report.sections import report_sections
 from evalharness.report.survival import survival_table
 from evalharness.report.tables import Table
+from evalharness.report.terminal import as_terminal
+from evalharness.store import RunWriter, read_responses
 from tests.report.made import Said, make_run, problem
 
 
@@ -90,6 +93,42 @@ def test_an_average_over_other_benchmarks_is_not_ranked(tmp_path: Path) -> None:
     fully = make_run(tmp_path / "f", [*_said("a", range(9)), *more, *_said("b", range(2)), *both])
     assert "macro" not in Compared(gather_runs([partly], None)).leaders()
     assert "macro" in Compared(gather_runs([fully], None)).leaders()
+    warning = "averages over others can't be compared"
+    assert warning in render_runs([partly], "markdown")
+    assert warning not in render_runs([fully], "markdown")
+
+
+def test_what_can_t_be_compared_leaves_the_others_compared_and_ranks_nothing(
+    tmp_path: Path,
+) -> None:
+    # c answered other problems than a and b: a against b stays, and no column says who is alike.
+    apart = [Said("c", "no", problem("sums", row, "?"), 0, "x", "correct") for row in range(50, 60)]
+    said = [*_said("a", range(9)), *_said("b", range(30)), *apart]
+    compared = Compared(gather_runs([make_run(tmp_path / "r", said)], None))
+    against = compared.with_baseline(None)
+    assert [(row.model, round(40 * row.difference.value)) for row in against.rows] == [("b", 21)]
+    assert against.troubles == ("sums: c:no against a:no: they have no problem in common",)
+    assert compared.leaders() == {}
+
+
+def test_runs_in_folders_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+    # 10, 20 and 30 of 40 right; all three folders are called run.
+    folders = [
+        make_run(tmp_path / seed / "run", _said("m", range(number)))
+        for seed, number in (("s1", 10), ("s2", 20), ("s3", 30))
+    ]
+    found = {
+        row["model"]: row["value"]
+        for row in gather_runs(folders, None).metrics
+        if row["metric"] == "accuracy"
+    }
+    assert found == {"m": 0.25, "m (s2/run)": 0.5, "m (s3/run)": 0.75}
+    rows = compare_runs(folders, "m").rows
+    assert [(row.model, row.difference.value) for row in rows] == [
+        ("m (s2/run)", 0.25),
+        ("m (s3/run)", 0.5),
+    ]
+    assert folder_labels([folders[0], folders[1], folders[0]]) == ["s1/run", "s2/run", "s1/run #2"]
 
 
 def test_every_figure_has_a_table_and_a_name_of_its_own(run: Path) -> None:
@@ -98,6 +137,27 @@ def test_every_figure_has_a_table_and_a_name_of_its_own(run: Path) -> None:
     for figure in figures:
         assert figure.table.rows, figure.name
         assert all(len(row) == len(figure.table.columns) for row in figure.table.rows)
+
+
+def test_a_difference_is_drawn_in_points_and_not_in_percent(run: Path) -> None:
+    # best solves 20 of 40 problems more than far: 50 points, of 25% accuracy.
+    figures = [each for part in report_sections(gather_runs([run], None)) for each in part.figures]
+    (chart,) = [each.spec for each in figures if each.name == "difference-sums-far"]
+    assert [round(row["value"]) for row in chart["datasets"]["rows"]] == [50, 45]
+    axis = next(
+        layer["encoding"]["x"]["axis"]
+        for layer in chart["layer"]
+        if "axis" in layer["encoding"].get("x", {})
+    )
+    assert "%" not in axis["format"]
+    assert any("difference in points" in str(layer["encoding"]) for layer in chart["layer"])
+
+
+def test_the_line_in_words_is_open_however_many_models_there_are(tmp_path: Path) -> None:
+    said = [each for number in range(15) for each in _said(f"m{number}", range(number), 20)]
+    page = render_runs([make_run(tmp_path / "many", said)], "html", ReportOptions(num_responses=0))
+    glance = page[page.index('<section id="glance"') :]
+    assert "<details>" not in glance[: glance.index("</section>")]
 
 
 def test_samples_give_a_pass_at_k_section(tmp_path: Path) -> None:
@@ -198,6 +258,136 @@ def test_figures_are_written_in_the_asked_formats(run: Path, tmp_path: Path) -> 
     heads = [path.read_bytes()[:5] for path in paths]
     assert heads == [b"<svg ", b"\x89PNG\r", b"%PDF-"]
     assert "best" in paths[0].read_text()
+
+
+def test_a_hub_benchmark_s_figures_are_files_of_the_folder(tmp_path: Path) -> None:
+    # The name of a hub data set has a slash; a name in another alphabet keeps its letters.
+    said = [
+        Said(model, "no", problem(name, row, f"{row}?"), 0, "x", "correct")
+        for model in ("a", "b")
+        for name in ("owner/name", "數學")
+        for row in range(3)
+    ]
+    gathered = gather_runs([make_run(tmp_path / "hub", said)], None)
+    figures = [each for part in report_sections(gathered) for each in part.figures]
+    names = {path.name for path in write_figures(figures, tmp_path / "f", ["svg"])}
+    assert {"accuracy-owner-name.svg", "accuracy-數學.svg"} <= names
+    assert names == {path.name for path in (tmp_path / "f").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--format", "html", "--responses", "-5"], "--responses -5: a number of responses"),
+        (["--steps", "far=1,far=2"], "--steps far=2: far is 1 already"),
+        (["--published", "zzz"], "no such row; there are Qwen2.5-Math-1.5B:no"),
+    ],
+)
+def test_a_report_flag_that_means_nothing_is_refused(
+    run: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main(["report", str(run), *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_responses_without_a_verdict_are_told_by_report_and_compare(run: Path) -> None:
+    # As after a kill: 40 more responses are stored than the verdict table knows.
+    said = list(_said("best", range(30)))
+    with RunWriter(run) as writer:
+        writer.append(
+            dataclasses.replace(each, sample_index=1)
+            for each in read_responses(run)
+            if each.model == "best"
+        )
+    gathered = gather_runs([run], None)
+    sentence = f"{len(said)} responses have no verdict under checker@1"
+    assert any(sentence in each for each in gathered.warnings)
+    assert any(sentence in each for each in compare_runs([run], "far").left_out)
+
+
+def test_a_report_over_no_verdicts_is_refused_in_every_format(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with RunWriter(run) as writer:
+        writer.write_verdicts("checker@1", [])
+    for form in ("terminal", "csv", "json"):
+        assert main(["report", str(run), "--format", form]) == 2
+        assert "none of its responses has a verdict under checker@1" in capsys.readouterr().err
+
+
+def _cut_problems(run: Path) -> None:
+    lines = (run / "problems.jsonl").read_text().splitlines(keepends=True)
+    (run / "problems.jsonl").write_text("".join(lines[:-1]))
+
+
+def _empty_verdicts(run: Path) -> None:
+    (run / "verdicts" / "checker@1.parquet").write_bytes(b"")
+
+
+def _empty_spec(run: Path) -> None:
+    (run / "run.json").write_text("{}")
+
+
+@pytest.mark.parametrize(
+    ("damage", "commands", "message"),
+    [
+        (_cut_problems, ("report", "compare", "score"), "problems.jsonl has no sums/39, which"),
+        (_empty_verdicts, ("report", "compare", "show"), "writes verdicts again"),
+        (_empty_spec, ("report", "compare", "show", "score"), "it has no table of models"),
+    ],
+)
+def test_a_damaged_run_is_told_in_words(
+    run: Path,
+    capsys: pytest.CaptureFixture[str],
+    damage: Callable[[Path], None],
+    commands: tuple[str, ...],
+    message: str,
+) -> None:
+    damage(run)
+    for command in commands:
+        more = ["--baseline", "far"] if command == "compare" else []
+        assert main([command, str(run), *more]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_unequal_numbers_of_samples_and_failed_ones_raise_no_false_alarm(tmp_path: Path) -> None:
+    # 1 of 1 and 1 of 3: (1 + 1/3)/2 = 66.7% is no count over 2 problems x 2 samples, and right.
+    one, other = problem("b", 0, "0?"), problem("b", 1, "1?")
+    said = [Said("m", "t", one, 0, "x", "correct")]
+    said += [
+        Said("m", "t", other, at, f"{at}", "incorrect" if at else "correct") for at in range(3)
+    ]
+    # Both responses to each problem failed: they are empty, and no copies of one response.
+    said += [
+        Said("n", "t", each, at, "", "error", 0, "error", None)
+        for each in (one, other)
+        for at in range(2)
+    ]
+    assert gather_runs([make_run(tmp_path / "r", said)], None).warnings == frozenset()
+
+
+def test_titles_are_one_line_however_narrow_their_table() -> None:
+    table = Table(title="A title of several words", columns=("n",), rows=(("1",),), num_labels=1)
+    assert as_terminal([table]).splitlines()[0] == "A title of several words"
+
+
+def test_show_lists_what_was_asked_for_and_no_length_that_is_not_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    problems = [problem("b", row, f"{row}?") for row in range(2)]
+    said = [Said("org/good", "t", each, 0, "x", "correct", tokens=7) for each in problems]
+    said += [Said("org/bad", "t", each, 0, "x", "no_answer", None, None, None) for each in problems]
+    run = str(make_run(tmp_path / "r", said))
+    assert main(["show", run, "--model", "good"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].split() == ["b/0", "1/1", "7", "tokens", "0?"]
+    assert main(["show", run, "--model", "org/bad"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].split() == ["b/0", "0/1", "?", "tokens", "0?"]
+    assert main(["show", run, "b/0", "--model", "bad"]) == 0
+    assert "  no answer, decided by" in capsys.readouterr().out
+    assert main(["show", run, "--model", "other"]) == 2
+    assert "they have org/good, org/bad" in capsys.readouterr().err
+    assert main(["show", run, "--template", "r1"]) == 2
+    assert "it has t" in capsys.readouterr().err
 
 
 def test_the_command_writes_the_page_beside_the_run(

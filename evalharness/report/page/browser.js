@@ -59,7 +59,7 @@
     const field = Object.fromEntries([...form.elements].filter((each) => each.name).map((each) => [each.name, each]));
     const correct = index.statuses.indexOf("correct");
     const chunks = new Map();
-    let rows = [], pairs = null, shown = 0, at = -1, rendered = true, textHits = null, ticket = 0;
+    let rows = [], pairs = null, shown = 0, at = -1, rendered = true, textHits = null, ticket = 0, search = 0;
 
     const options = (select, first, labels) => {
       select.replaceChildren(new Option(first, ""), ...labels.map((label, i) => new Option(label, String(i))));
@@ -156,7 +156,7 @@
     const item = (place) => {
       const row = rows[place];
       const button = make("button", "item");
-      button.type = "button"; button.tabIndex = -1; button.dataset.place = place;
+      button.type = "button"; button.tabIndex = -1; button.dataset.place = place; button.id = `item-${place}`;
       button.setAttribute("role", "option");
       const signs = make("span", "", sign(row));
       let sizes = length(row) + flags(row);
@@ -218,10 +218,11 @@
       at = place;
       const list = $("list"), detail = $("detail");
       list.querySelector("[aria-selected=true]")?.removeAttribute("aria-selected");
-      if (place < 0) { detail.replaceChildren(make("p", "note", "No response passes these filters.")); return; }
+      if (place < 0) { list.removeAttribute("aria-activedescendant"); detail.replaceChildren(make("p", "note", "No response passes these filters.")); return; }
       while (place >= shown) more();
       const button = list.children[place];
       button.setAttribute("aria-selected", "true");
+      list.setAttribute("aria-activedescendant", button.id);
       if (scroll) {
         const top = button.offsetTop - list.offsetTop;
         if (top < list.scrollTop || top + button.offsetHeight > list.scrollTop + list.clientHeight) list.scrollTop = top - list.clientHeight / 2;
@@ -262,14 +263,16 @@
       filter();
     };
 
+    const unsearch = () => { search += 1; textHits = null; filter(); };
+
     const searchTexts = async () => {
-      const needle = field.search.value.trim().toLowerCase();
+      const needle = field.search.value.trim().toLowerCase(), mine = (search += 1);
       if (!needle || !index.starts.length) { textHits = null; filter(); return; }
-      const hits = new Set(), mine = (ticket += 1);
+      const hits = new Set();
       for (let number = 0; number < index.starts.length; number += 1) {
         $("count").textContent = `searching, ${Math.round(100 * number / index.starts.length)}%`;
         const chunk = await unpack($(`texts-${number}`));
-        if (mine !== ticket) return;
+        if (mine !== search) return;
         const asked = new Set(Object.entries(chunk.problems).filter(([, each]) => each.text.toLowerCase().includes(needle)).map(([id]) => id));
         chunk.rows.forEach((each, offset) => {
           const row = index.starts[number] + offset;
@@ -287,8 +290,7 @@
       field.left.value = found.get("a") ?? "";
       field.right.value = found.get("b") ?? "";
       for (const name of ["benchmark", "status", "transition", "truncated", "loop", "search"]) field[name].value = "";
-      textHits = null;
-      filter();
+      unsearch();
       const wanted = Number(found.get("s") ?? 0);
       const place = rows.findIndex((row) => index.problems[problem[row]] === found.get("r") && sample[row] === wanted);
       if (place >= 0) { select(place); $("responses").scrollIntoView(); }
@@ -296,9 +298,9 @@
     };
 
     form.addEventListener("change", (event) => { if (event.target.name !== "search") filter(); });
-    form.addEventListener("input", (event) => { if (event.target.name === "search") { textHits = null; filter(); } });
+    form.addEventListener("input", (event) => { if (event.target.name === "search") unsearch(); });
     form.addEventListener("submit", (event) => { event.preventDefault(); searchTexts(); });
-    form.addEventListener("reset", () => setTimeout(() => { textHits = null; filter(); }));
+    form.addEventListener("reset", () => setTimeout(unsearch));
     $("list").addEventListener("click", (event) => {
       const button = event.target.closest(".item");
       if (button) select(Number(button.dataset.place));
