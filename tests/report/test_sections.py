@@ -332,8 +332,8 @@ def _empty_spec(run: Path) -> None:
     ("damage", "commands", "message"),
     [
         (_cut_problems, ("report", "compare", "score"), "problems.jsonl has no sums/39, which"),
-        (_empty_verdicts, ("report", "compare", "show"), "writes verdicts again"),
-        (_empty_spec, ("report", "compare", "show", "score"), "it has no table of models"),
+        (_empty_verdicts, ("report", "compare", "show"), "evalharness score` makes it again"),
+        (_empty_spec, ("report", "compare", "show", "score"), "it has no models"),
     ],
 )
 def test_a_damaged_run_is_told_in_words(
@@ -381,7 +381,7 @@ def test_show_lists_what_was_asked_for_and_no_length_that_is_not_known(
     assert main(["show", run, "--model", "good"]) == 0
     assert capsys.readouterr().out.splitlines()[0].split() == ["b/0", "1/1", "7", "tokens", "0?"]
     assert main(["show", run, "--model", "org/bad"]) == 0
-    assert capsys.readouterr().out.splitlines()[0].split() == ["b/0", "0/1", "?", "tokens", "0?"]
+    assert capsys.readouterr().out.splitlines()[0].split() == ["b/0", "0/1", "–", "tokens", "0?"]
     assert main(["show", run, "b/0", "--model", "bad"]) == 0
     assert "  no answer, decided by" in capsys.readouterr().out
     assert main(["show", run, "--model", "other"]) == 2
