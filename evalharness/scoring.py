@@ -6,6 +6,7 @@ import dataclasses
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,6 +20,7 @@ from evalharness.checking import (
     Ballot,
     CheckerPool,
     Policy,
+    Submission,
     checker_libraries,
     checker_version,
     find_groups,
@@ -36,6 +38,8 @@ from evalharness.store import (
 
 _MOST_WAITING = 4096
 """Stored responses that are held in memory for the checker."""
+_BATCH = 128
+"""Of those that are handed to the checker at once."""
 
 
 def verdict_table(golds: GoldChoice, checker: str = DEFAULT_CHECKER) -> str:
@@ -88,32 +92,40 @@ class Scorer:
         Raises:
             StoreError: it answers a problem that isn't there.
         """
-        problem = self._problems.get(response.problem_id)
-        if problem is None:
-            raise StoreError(
-                f"problems.jsonl has no {response.problem_id}, which a response answers"
-            )
-        golds = problem.golds_under(self._golds)
-        if not golds:
-            return
-        if response.finish_reason == "error":
-            future: Future[Judgement] = Future()
-            future.set_result(_no_response(response, golds[0]))
-        else:
-            answer_format = self._answer_formats.get(response.template, DEFAULT_ANSWER_FORMAT)
-            policy = self._policies[response.problem_id]
-            future = self._pool.submit(response.response, golds, answer_format, policy)
-        with self._changed:
-            self._num_waiting += 1
-        # Only who waits for its verdict holds a response: they are large, and there are many.
-        future.add_done_callback(lambda done: self._take_in(response, done))
+        self._submit([response])
 
     def submit_all(self, responses: Iterable[Response]) -> None:
         """The same with many, no more than a few thousand at a time."""
-        for response in responses:
+        remaining = iter(responses)
+        while batch := list(islice(remaining, _BATCH)):
             with self._changed:
                 self._changed.wait_for(lambda: self._num_waiting < _MOST_WAITING)
-            self.submit(response)
+            self._submit(batch)
+
+    def _submit(self, responses: Sequence[Response]) -> None:
+        asked: list[Response] = []
+        submissions: list[Submission] = []
+        for response in responses:
+            problem = self._problems.get(response.problem_id)
+            if problem is None:
+                raise StoreError(
+                    f"problems.jsonl has no {response.problem_id}, which a response answers"
+                )
+            golds = problem.golds_under(self._golds)
+            if golds and response.finish_reason == "error":
+                self._keep(_verdict(response, _no_response(response, golds[0])))
+            elif golds:
+                places = self._answer_formats.get(response.template, DEFAULT_ANSWER_FORMAT)
+                policy = self._policies[response.problem_id]
+                asked.append(response)
+                submissions.append(Submission(response.response, golds, places, policy))
+        if not asked:
+            return
+        future = self._pool.submit_all(submissions)
+        with self._changed:
+            self._num_waiting += len(asked)
+        # Only who waits for its verdict holds a response: they are large, and there are many.
+        future.add_done_callback(lambda done: self._take_in(asked, done))
 
     def finish(self) -> list[Verdict]:
         """Wait for the last one and give all verdicts, sorted by key.
@@ -128,17 +140,23 @@ class Scorer:
         verdicts = [self._verdicts[key] for key in sorted(self._verdicts)]
         return with_answer_groups(verdicts, self._policies, self._pool)
 
-    def _take_in(self, response: Response, future: Future[Judgement]) -> None:
-        error = CancelledError() if future.cancelled() else future.exception()
-        verdict = None if error is not None else _verdict(response, future.result())
+    def _take_in(self, responses: Sequence[Response], done: Future[list[Judgement]]) -> None:
+        error = CancelledError() if done.cancelled() else done.exception()
+        judgements = [] if error is not None else done.result()
+        try:
+            for response, judgement in zip(responses, judgements, strict=error is None):
+                self._keep(_verdict(response, judgement))
+        finally:
+            with self._changed:
+                if error is not None:
+                    self._failures.append(error)
+                self._num_waiting -= len(responses)
+                self._changed.notify_all()
+
+    def _keep(self, verdict: Verdict) -> None:
         with self._changed:
-            if verdict is not None:
-                self._verdicts[response.key] = verdict
-            elif error is not None:
-                self._failures.append(error)
-            self._num_waiting -= 1
-            self._changed.notify_all()
-        if self._judged and verdict is not None:
+            self._verdicts[verdict.key] = verdict
+        if self._judged:
             self._judged(verdict)
 
 

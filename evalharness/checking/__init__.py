@@ -18,6 +18,7 @@ from evalharness.checking.extract import (
 )
 from evalharness.checking.frames import check_frame
 from evalharness.checking.grouping import NO_GROUP, Ballot, Groups, find_groups
+from evalharness.checking.messages import Submission
 from evalharness.checking.policy import Policy
 from evalharness.checking.process import CheckerError
 from evalharness.checking.reward import make_reward, reward
@@ -36,6 +37,7 @@ __all__ = [
     "Extraction",
     "Groups",
     "Policy",
+    "Submission",
     "check",
     "check_checker",
     "check_frame",

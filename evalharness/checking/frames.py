@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalharness.checking.checkers import DEFAULT_CHECKER
 from evalharness.checking.extract import DEFAULT_ANSWER_FORMAT
+from evalharness.checking.messages import Submission
 from evalharness.checking.policy import Policy
 from evalharness.checking.shared import shared_pool
 from evalharness.definitions import suggestion
@@ -46,18 +47,18 @@ def check_frame(
                 f'the frame has no column "{column}"{suggestion(column, names)} '
                 f"It has {', '.join(names)}."
             )
-    pool = shared_pool(checker)
     chosen = policy or Policy()
-    futures = []
+    submissions = []
     for index, response, gold in zip(
         frame.index, frame[response_column], frame[gold_column], strict=True
     ):
         if not isinstance(response, str):
             raise InputError(f"row {index}: the response must be a text, not {response!r}")
         golds = accepted_answers(gold, f"row {index}")
-        futures.append(pool.submit(response, golds, answer_format, chosen))
+        submissions.append(Submission(response, golds, answer_format, chosen))
+    judgements = shared_pool(checker).submit_all(submissions).result()
     columns = [field.name for field in dataclasses.fields(Judgement)]
-    rows = [dataclasses.astuple(future.result()) for future in futures]
+    rows = [dataclasses.astuple(each) for each in judgements]
     return pd.DataFrame(rows, columns=columns, index=frame.index)
 
 

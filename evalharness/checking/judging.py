@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from evalharness.checking.equivalence import Equivalence
 from evalharness.checking.extract import Extraction
@@ -46,39 +45,6 @@ def without_comparison(found: Readings, golds: tuple[str, ...]) -> Judgement | N
     if found.lenient.answer is None:
         return judgement(found, failure("no_answer", golds, found.strict.note))
     return None
-
-
-def pass_on(done: Future[Outcome], found: Readings, future: Future[Judgement]) -> None:
-    """Settle `future` the way that the comparison was settled."""
-    if done.cancelled():
-        future.cancel()
-        future.set_running_or_notify_cancel()
-        return
-    error = done.exception()
-    if error is not None:
-        settle_error(future, error)
-    else:
-        settle(future, judgement(found, done.result()))
-
-
-T = TypeVar("T")
-
-
-def settle(future: Future[T], found: T) -> None:
-    """Give the result to those who wait for it, unless they have stopped waiting."""
-    try:
-        future.set_result(found)
-    except InvalidStateError:
-        future.set_running_or_notify_cancel()
-
-
-def settle_error(future: Future[Any], error: BaseException) -> None:
-    """Raise `error` where the result is waited for, unless there is one or nobody waits."""
-    try:
-        future.set_exception(error)
-    except InvalidStateError:
-        if future.cancelled():
-            future.set_running_or_notify_cancel()
 
 
 def outcome_of(result: Equivalence, seconds: float = 0.0) -> Outcome:

@@ -8,6 +8,7 @@ from typing import Any
 from evalharness.checking.checkers import DEFAULT_CHECKER
 from evalharness.checking.extract import DEFAULT_ANSWER_FORMAT, check_answer_format
 from evalharness.checking.frames import accepted_answers
+from evalharness.checking.messages import Submission
 from evalharness.checking.policy import Policy
 from evalharness.checking.shared import shared_pool
 from evalharness.errors import InputError
@@ -51,21 +52,18 @@ def make_reward(
     ) -> list[float | None]:
         """1.0 for each completion with the right answer, otherwise 0.0."""
         golds = _golds(columns, gold_column)
-        pool = shared_pool(checker)
-        futures = [
-            None
-            if gold is None
-            else pool.submit(
+        submissions = [
+            Submission(
                 _text(completion),
                 accepted_answers(gold, f"completion {index}"),
                 answer_format,
                 chosen,
             )
             for index, (completion, gold) in enumerate(zip(completions, golds, strict=True))
+            if gold is not None
         ]
-        return [
-            None if future is None else _value(future.result(), is_lenient) for future in futures
-        ]
+        found = iter(shared_pool(checker).submit_all(submissions).result())
+        return [None if gold is None else _value(next(found), is_lenient) for gold in golds]
 
     return evalharness_reward
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from evalharness.checking.process import (
     WorkerDiedError,
     WorkerProcess,
 )
+from evalharness.checking.waiting import Waiter
 
 _BATCH_SECONDS = 0.05
 """Of work that a worker is given at once: more costs waiting, less costs messages."""
@@ -25,11 +25,11 @@ _LARGEST_BATCH = 256
 
 @dataclass(slots=True)
 class Task:
-    """One request to a worker; everybody who waits for it waits for its future."""
+    """One request to a worker."""
 
     request: Request
-    future: Future[Any]
-    """Of an `Outcome` for a comparison, of a `Judgement` for a submission."""
+    waiter: Waiter[Any]
+    """For an `Outcome` of a comparison, for a `Judgement` on a submission."""
     deaths: tuple[str, ...] = ()
     """How workers ended over it."""
 
@@ -84,8 +84,8 @@ class Crew:
         with self._changed:
             return list(self._processes)
 
-    def put(self, task: Task) -> bool:
-        """Have a worker do it; False where the crew is closed.
+    def put(self, tasks: Sequence[Task]) -> bool:
+        """Have workers do these; False where the crew is closed.
 
         What comes of a task that was put before may follow it until the last one is done.
         """
@@ -94,10 +94,11 @@ class Crew:
                 return False
             if self.is_cancelled:
                 return False
-            self._queue.append(task)
+            self._queue.extend(tasks)
             if self._num_idle:
-                self._changed.notify()
-            if len(self._queue) > self._num_idle and len(self._threads) < self.num_workers:
+                self._changed.notify(len(tasks))
+            num_needed = len(self._queue) - self._num_idle
+            for _ in range(min(num_needed, self.num_workers - len(self._threads))):
                 thread = threading.Thread(target=_Post(self).serve, name="checker", daemon=True)
                 self._threads.append(thread)
                 thread.start()

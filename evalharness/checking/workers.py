@@ -6,6 +6,7 @@ import os
 import re
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Self
@@ -19,15 +20,13 @@ from evalharness.checking.judging import (
     failure,
     judgement,
     outcome_of,
-    pass_on,
-    settle,
-    settle_error,
     without_comparison,
 )
 from evalharness.checking.messages import Comparison, Reply, Submission
 from evalharness.checking.policy import Policy
 from evalharness.checking.process import CheckerError
 from evalharness.checking.serving import Crew, Reception, Task
+from evalharness.checking.waiting import Gathering, Place, Waiter, drop, settle, settle_error
 from evalharness.errors import InputError
 from evalharness.records import Judgement, Status
 
@@ -116,27 +115,47 @@ class CheckerPool:
             InputError: `answer_format` names an unknown place.
             CheckerError: the pool is closed. The future raises it where no worker can start.
         """
-        check_answer_format(answer_format)
-        self._refuse_if_closed()
         future: Future[Judgement] = Future()
-        is_early = self._num_submitted < _FIRST_HERE and len(response) <= _LONGEST_READ_HERE
-        if golds and not is_early:
-            if not self._crew.put(Task(Submission(response, golds, answer_format, policy), future)):
-                raise _closed()
-            return future
-        self._num_submitted += 1
-        found = Readings(*self._checker.find(response, answer_format), policy)
-        self._judge(found, golds, future)
+        self._submit([Submission(response, golds, answer_format, policy)], [future])
         return future
 
-    def _judge(self, found: Readings, golds: tuple[str, ...], future: Future[Judgement]) -> None:
+    def submit_all(self, submissions: Sequence[Submission]) -> Future[list[Judgement]]:
+        """The judgements to come on many responses, in order; cheaper than a future for each.
+
+        Raises:
+            InputError: an answer format names an unknown place.
+            CheckerError: the pool is closed. The future raises it where no worker can start.
+        """
+        gathering = Gathering[Judgement](len(submissions))
+        self._submit(submissions, [Place(gathering, at) for at in range(len(submissions))])
+        return gathering.future
+
+    def _submit(
+        self, submissions: Sequence[Submission], waiters: Sequence[Waiter[Judgement]]
+    ) -> None:
+        for answer_format in {each.answer_format for each in submissions}:
+            check_answer_format(answer_format)
+        self._refuse_if_closed()
+        tasks = []
+        for each, waiter in zip(submissions, waiters, strict=True):
+            is_early = self._num_submitted < _FIRST_HERE
+            if each.golds and not (is_early and len(each.response) <= _LONGEST_READ_HERE):
+                tasks.append(Task(each, waiter))
+                continue
+            self._num_submitted += 1
+            found = self._checker.find(each.response, each.answer_format)
+            self._judge(Readings(*found, each.policy), each.golds, waiter)
+        if tasks and not self._crew.put(tasks):
+            raise _closed()
+
+    def _judge(self, found: Readings, golds: tuple[str, ...], waiter: Waiter[Judgement]) -> None:
         """Settle the judgement on a response that was read, now or when it is compared."""
         known = without_comparison(found, golds)
         if known is not None:
-            settle(future, known)
+            settle(waiter, known)
             return
         comparison = self._compare(Comparison(golds, found.answer, found.policy))
-        comparison.add_done_callback(lambda done: pass_on(done, found, future))
+        comparison.add_done_callback(lambda done: _pass_on(done, found, waiter))
 
     def compare(self, golds: tuple[str, ...], answer: str, policy: Policy) -> Future[Outcome]:
         """The outcome to come of one comparison; all who ask the same get the same future.
@@ -162,7 +181,7 @@ class CheckerPool:
             if known is not None:
                 return known
             self._remember(key, future)
-        if cheap is None and not self._crew.put(Task(key, future)):
+        if cheap is None and not self._crew.put([Task(key, future)]):
             future.cancel()
         return future
 
@@ -174,7 +193,7 @@ class CheckerPool:
         """
         self._is_closed = True
         for task in self._crew.close(wait=wait):
-            task.future.cancel()
+            drop(task.waiter)
         self._crew.join()
 
     def identify(self, answer: str, policy: Policy) -> Identity:
@@ -239,23 +258,33 @@ class CheckerPool:
 
     def _finish(self, task: Task, reply: Reply) -> None:
         if isinstance(reply, Readings):
-            self._judge(reply, task.request.golds, task.future)
+            self._judge(reply, task.request.golds, task.waiter)
             return
         if isinstance(reply, Outcome) and reply.status == "error" and reply.method is None:
             self._forget(task)
-        settle(task.future, reply)
+        settle(task.waiter, reply)
 
     def _fail(self, task: Task, error: Exception) -> None:
         self._forget(task)
-        settle_error(task.future, error)
+        settle_error(task.waiter, error)
 
     def _forget(self, task: Task) -> None:
         """A worker's death may not repeat, so it isn't remembered."""
         if not isinstance(task.request, Comparison):
             return
         with self._lock:
-            if self._outcomes.get(task.request) is task.future:
+            if self._outcomes.get(task.request) is task.waiter:
                 del self._outcomes[task.request]
+
+
+def _pass_on(done: Future[Outcome], found: Readings, waiter: Waiter[Judgement]) -> None:
+    """Settle the judgement the way that the comparison was settled."""
+    if done.cancelled():
+        drop(waiter)
+    elif (error := done.exception()) is not None:
+        settle_error(waiter, error)
+    else:
+        settle(waiter, judgement(found, done.result()))
 
 
 def _closed() -> CheckerError:

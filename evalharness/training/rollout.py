@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from evalharness.checking import CheckerPool, Policy
+from evalharness.checking import CheckerPool, Policy, Submission
 from evalharness.engines.base import PreparedPrompt, prepare_with_tokenizer
 from evalharness.engines.decoding import Finished, Row, decode
 from evalharness.engines.stops import StopWatch, cut_at_stop, decode_text
@@ -155,20 +155,20 @@ class Asker:
 
     def rewards(self, problems: Sequence[Problem], drawn: Sequence[Drawn]) -> list[float]:
         """1.0 or 0.0 each; truncated is 0 even with a box inside."""
-        futures = [
-            None
-            if each.is_truncated
-            else self.pool.submit(
+        submissions = [
+            Submission(
                 each.text,
                 problem.golds,
                 self.template.answer_format,
                 Policy.from_table(problem.policy or {}),
             )
             for problem, each in zip(problems, drawn, strict=True)
+            if not each.is_truncated
         ]
+        found = iter(self.pool.submit_all(submissions).result())
         return [
-            1.0 if future is not None and future.result().status == "correct" else 0.0
-            for future in futures
+            1.0 if not each.is_truncated and next(found).status == "correct" else 0.0
+            for each in drawn
         ]
 
 

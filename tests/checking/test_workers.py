@@ -348,6 +348,45 @@ def test_a_response_read_by_a_worker_is_judged_as_one_read_here(
     assert statuses == ["correct", "incorrect", "correct", *["no_answer"] * 3, *["unparsed"] * 2]
 
 
+def test_responses_submitted_together_are_judged_as_those_submitted_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    submissions = [
+        Submission(response, golds, BOX, Policy())
+        for response in RESPONSES
+        for golds in (("25", "7"), ("5^3",), ())
+    ]
+    for number_here in (0, 5, 64):
+        monkeypatch.setattr(workers, "_FIRST_HERE", number_here)
+        with CheckerPool(num_workers=2, timeout_seconds=20) as pool:
+            alone = [pool.submit(*each) for each in submissions]
+            together = pool.submit_all(submissions).result()
+            assert pool.submit_all([]).result() == []
+            assert [replace(each, num_milliseconds=0) for each in together] == [
+                replace(each.result(), num_milliseconds=0) for each in alone
+            ]
+
+
+def test_many_that_no_worker_can_judge_fail_together(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "fractions.py").write_text("raise ImportError('fractions is broken here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(workers, "_FIRST_HERE", 0)
+    submissions = [Submission("\\boxed{24}", ("25",), BOX, Policy())] * 3
+    with bare(num_workers=1) as pool, pytest.raises(CheckerError, match="fractions is broken here"):
+        pool.submit_all(submissions).result(timeout=120)
+
+
+def test_a_closed_pool_takes_nothing() -> None:
+    pool = CheckerPool(num_workers=1)
+    pool.close()
+    with pytest.raises(CheckerError, match="closed"):
+        pool.submit_all([Submission("\\boxed{24}", ("25",), BOX, Policy())])
+    with pytest.raises(CheckerError, match="closed"):
+        pool.submit("\\boxed{24}", ("25",), BOX)
+
+
 def test_a_response_that_hangs_its_reader_costs_no_other_its_verdict(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import partial
 from itertools import chain
 from typing import Any
 
-from evalharness.checking import DEFAULT_CHECKER, CheckerError, CheckerPool, Policy
+from evalharness.checking import DEFAULT_CHECKER, CheckerError, CheckerPool, Policy, Submission
 from evalharness.checking.extract import check_answer_format
-from evalharness.checking.judging import settle
+from evalharness.checking.waiting import gathered, pass_on, settle
 from evalharness.engines.ray.cluster import Membership, first_line
 from evalharness.records import Judgement
 
@@ -68,6 +69,10 @@ class RayCheckerPool(CheckerPool):
                 raise CheckerError("the checker pool is closed")
             self._waiting.put(((response, golds, answer_format, policy), future))
         return future
+
+    def submit_all(self, submissions: Sequence[Submission]) -> Future[list[Judgement]]:
+        """The judgements to come on many responses, from tasks."""
+        return gathered([self.submit(*each) for each in submissions])
 
     def close(self, *, wait: bool = True) -> None:
         """End; `wait` finishes what was submitted, without it what isn't judged is cancelled."""
@@ -140,7 +145,7 @@ class RayCheckerPool(CheckerPool):
             if self._is_ended.is_set():
                 future.cancel()
             else:
-                super().submit(*given).add_done_callback(partial(_pass_on, future))
+                super().submit(*given).add_done_callback(partial(pass_on, waiter=future))
 
 
 _pools: dict[str, CheckerPool] = {}
@@ -150,15 +155,4 @@ def judge(checker: str, batch: list[Submitted]) -> list[Judgement]:
     """One judgement a response, by a pool that this process keeps for the next batch."""
     if checker not in _pools:
         _pools[checker] = CheckerPool(num_workers=1, checker=checker)
-    futures = [_pools[checker].submit(*each) for each in batch]
-    return [future.result() for future in futures]
-
-
-def _pass_on(future: Future[Judgement], done: Future[Judgement]) -> None:
-    """Settle `future` the way that the other was settled."""
-    if done.cancelled():
-        future.cancel()
-    elif (error := done.exception()) is None:
-        settle(future, done.result())
-    elif future.set_running_or_notify_cancel():
-        future.set_exception(error)
+    return _pools[checker].submit_all([Submission(*each) for each in batch]).result()
