@@ -6,7 +6,8 @@ The sets: `real`, whole responses of models that have a box; `boxed`, only the b
 responses; `hardverify`, the hard answer pairs, each in a box. Each checker works through the same
 texts in one process of its own, from text to verdict, one after the other; what it remembers it may
 use. Before the clock runs it works through other real responses. A comparison over two seconds is
-ended by an alarm and counted. Then this checker's pool does the set with one and with two workers.
+ended by an alarm and counted. Then this checker's pool does the set with one and with two workers;
+`--sides none` leaves the comparison with others out.
 inspect_ai is left out where it can't be imported.
 """
 
@@ -22,15 +23,16 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from evalharness.checking import DEFAULT_ANSWER_FORMAT, CheckerPool, Policy
+from evalharness.checking import DEFAULT_ANSWER_FORMAT, CheckerPool, Policy, Submission
 from evalharness.checking.checkers import open_checker
 from evalharness.checking.extract import extract
 
 LIMIT_SECONDS = 2.0
-ROUNDS = 5
+PARTS = 4
 SIDES = ("evalharness", "math-verify", "inspect_ai")
 
 
@@ -165,38 +167,55 @@ def measure_side(
     }
 
 
-class PoolSpeed(NamedTuple):
-    """Of one batch, its start left out."""
+@dataclass(slots=True)
+class PoolTimes:
+    """Of all parts that a pool has judged, its start left out; in seconds."""
 
-    per_second: float
-    """By the clock, which others on the machine disturb."""
-    parent_seconds: float
+    clock: float = 0.0
+    parent: float = 0.0
     """Of computing, as for the workers."""
-    workers_seconds: float
+    workers: float = 0.0
 
-
-def measure_pool(pairs: list[tuple[str, str]], num_workers: int) -> PoolSpeed:
-    """All pairs through a pool."""
-    with CheckerPool(num_workers=num_workers, timeout_seconds=LIMIT_SECONDS) as pool:
-        warm = [
-            pool.submit(f"\\boxed{{x+{n}+x}}", (f"2 x+{n}",), ("box",))
-            for n in range(80 * num_workers)
-        ]
-        for future in warm:
-            future.result()
-        workers = list(pool._crew.processes)
-        computed = [worker._cpu_seconds() for worker in workers]
+    def add(self, pool: CheckerPool, pairs: list[tuple[str, str]]) -> None:
+        """Judge a part and note what it took."""
+        workers = pool._crew.processes
+        computed = sum(worker._cpu_seconds() for worker in workers)
         began, parent = time.perf_counter(), time.process_time()
-        futures = [
-            pool.submit(response, (gold,), DEFAULT_ANSWER_FORMAT) for gold, response in pairs
-        ]
-        for future in futures:
-            future.result()
-        return PoolSpeed(
-            per_second=len(pairs) / (time.perf_counter() - began),
-            parent_seconds=time.process_time() - parent,
-            workers_seconds=sum(worker._cpu_seconds() for worker in workers) - sum(computed),
-        )
+        judge_all(pool, pairs)
+        self.clock += time.perf_counter() - began
+        self.parent += time.process_time() - parent
+        self.workers += sum(worker._cpu_seconds() for worker in workers) - computed
+
+
+def judge_all(pool: CheckerPool, pairs: list[tuple[str, str]]) -> None:
+    pool.submit_all(
+        [Submission(response, (gold,), DEFAULT_ANSWER_FORMAT, Policy()) for gold, response in pairs]
+    ).result()
+
+
+def measure_pools(
+    pairs: list[tuple[str, str]], warm_up: list[tuple[str, str]]
+) -> tuple[PoolTimes, PoolTimes]:
+    """All pairs through a pool of one worker and one of two, part by part in turns.
+
+    The clock is disturbed by whatever else the machine does, and both are to be disturbed alike.
+    """
+    times = PoolTimes(), PoolTimes()
+    with (
+        CheckerPool(num_workers=1, timeout_seconds=LIMIT_SECONDS) as one,
+        CheckerPool(num_workers=2, timeout_seconds=LIMIT_SECONDS) as two,
+    ):
+        for pool in (one, two):
+            judge_all(pool, warm_up)
+            while pool._crew._num_idle < pool.num_workers:  # one may still be starting
+                time.sleep(0.1)
+        size = -(-len(pairs) // PARTS)
+        turns = list(zip((one, two), times, strict=True))
+        for start in range(0, len(pairs), size):
+            for pool, spent in turns:
+                spent.add(pool, pairs[start : start + size])
+            turns.reverse()
+    return times
 
 
 def in_own_process(side: str, name: str, options: argparse.Namespace) -> dict[str, Any] | str:
@@ -223,6 +242,7 @@ def main() -> None:
     parser.add_argument("--most-seconds", type=int, default=120, help="for one checker and set")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sets", default="real,boxed,hardverify")
+    parser.add_argument("--sides", choices=("all", "none"), default="all")
     parser.add_argument("--side", choices=SIDES, help="measure one, print JSON")
     options = parser.parse_args()
     if options.side:
@@ -232,9 +252,10 @@ def main() -> None:
         return
     for name in options.sets.split(","):
         pairs = load_pairs(name, options.num, options.seed)
+        warm_up = real_responses(options.warm_up, options.seed, is_warm_up=True)
         print(f"{name}: {len(pairs)} responses, {len(set(pairs))} of them distinct")
         ours = None
-        for side in SIDES:
+        for side in SIDES if options.sides == "all" else ():
             found = in_own_process(side, name, options)
             if isinstance(found, str):
                 print(f"  {side:12} left out: {found}")
@@ -245,21 +266,18 @@ def main() -> None:
                 f"{ours / found['per_second']:6.2f} times as fast; correct {found['correct']}, "
                 f"over the limit {found['over_limit']}, failed {found['failed']}"
             )
-        # In turns, because the clock is disturbed by whatever else the machine does.
-        rounds = [(measure_pool(pairs, 1), measure_pool(pairs, 2)) for _ in range(ROUNDS)]
-        one, two = (
-            sorted(each, key=lambda speed: speed.per_second)[ROUNDS // 2]
-            for each in zip(*rounds, strict=True)
-        )
+        one, two = measure_pools(pairs, warm_up)
         print(
-            f"  pool         {one.per_second:9.1f}/s with one worker, {two.per_second:.1f}/s with "
-            f"two (medians of {ROUNDS}): {two.per_second / one.per_second / 2:.2f} of linear"
+            f"  pool         {len(pairs) / one.clock:9.1f}/s with one worker, "
+            f"{len(pairs) / two.clock:.1f}/s with two ({PARTS} parts in turns): "
+            f"{one.clock / two.clock / 2:.2f} of linear"
         )
         for label, each in (("one", one), ("two", two)):
-            share = each.parent_seconds / (each.parent_seconds + each.workers_seconds)
+            computed = each.parent + each.workers
             print(
-                f"    {label}: computed {each.parent_seconds:.2f} s in the parent, "
-                f"{each.workers_seconds:.2f} s in the workers: {share:.0%} in the parent"
+                f"    {label}: computed {each.parent:.2f} s in the parent, {each.workers:.2f} s in "
+                f"the workers: {each.parent / computed:.0%} in the parent, "
+                f"{computed / each.clock:.2f} cores busy"
             )
 
 
