@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import json
 import logging
+import multiprocessing
 import os
 import random
 import signal
@@ -24,6 +25,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +220,45 @@ def measure_pools(
     return times
 
 
+def _judge_parts(pipe: Connection) -> None:
+    """A process that shares nothing with another: parts in, a word when they are judged."""
+    judge = our_judge()
+    while part := pipe.recv():
+        for gold, response in part:
+            judge(gold, response)
+        pipe.send("done")
+
+
+def machine_scaling(pairs: list[tuple[str, str]], warm_up: list[tuple[str, str]]) -> float:
+    """What two processes without a parent come to, of linear: caches and clocks are shared too.
+
+    One process judges a part, then two judge halves of another part, in turns.
+    """
+    context = multiprocessing.get_context("spawn")
+    pipes = []
+    for _ in range(2):
+        ours, theirs = context.Pipe()
+        context.Process(target=_judge_parts, args=(theirs,), daemon=True).start()
+        pipes.append(ours)
+
+    def seconds(parts: list[list[tuple[str, str]]]) -> float:
+        began = time.perf_counter()
+        for pipe, part in zip(pipes, parts, strict=False):
+            pipe.send(part)
+        for pipe, _ in zip(pipes, parts, strict=False):
+            pipe.recv()
+        return time.perf_counter() - began
+
+    seconds([warm_up, warm_up])
+    size = -(-len(pairs) // (2 * PARTS))
+    parts = [pairs[start : start + size] for start in range(0, len(pairs), size)]
+    alone = sum(seconds([part]) / len(part) for part in parts[::2])
+    both = sum(seconds([part[::2], part[1::2]]) / len(part) for part in parts[1::2])
+    for pipe in pipes:
+        pipe.send([])
+    return alone / len(parts[::2]) / (both / len(parts[1::2])) / 2
+
+
 def in_own_process(side: str, name: str, options: argparse.Namespace) -> dict[str, Any] | str:
     command = [sys.executable, __file__, "--side", side, "--sets", name]
     command += ["--num", str(options.num), "--seed", str(options.seed)]
@@ -272,6 +313,8 @@ def main() -> None:
             f"{len(pairs) / two.clock:.1f}/s with two ({PARTS} parts in turns): "
             f"{one.clock / two.clock / 2:.2f} of linear"
         )
+        scaling = machine_scaling(pairs, warm_up)
+        print(f"    two processes that share nothing come to {scaling:.2f} of linear here")
         for label, each in (("one", one), ("two", two)):
             computed = each.parent + each.workers
             print(
