@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from evalharness.benchmarks import Benchmark
 from evalharness.checking import DEFAULT_CHECKER, check_checker
+from evalharness.engines import check_engine_name
 from evalharness.engines.base import EngineOptions
 from evalharness.errors import InputError
 from evalharness.records import GoldChoice, Problem, ResponseKey, Sampling
@@ -76,6 +77,7 @@ class RunPlan:
 
     def __post_init__(self) -> None:
         check_checker(self.checker)
+        check_engine_name(self.engine)
         sampling = self.sampling
         if sampling.num_samples < 1 or sampling.max_tokens < 1:
             raise InputError("--samples and --max-tokens must be at least 1")

@@ -381,3 +381,12 @@ def test_a_run_folder_holds_the_policy_that_it_is_scored_under(
     assert found["policy"].to_dict() == {"near/0": "", "near/1": "absolute_tolerance=0.5"}
     spec = json.loads(Path("run/run.json").read_text())
     assert spec["benchmarks"]["near"]["policy"]["absolute_tolerance"] == 0.5
+
+
+def test_an_unknown_engine_is_refused_before_a_folder_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "--engine", "vlm"]) == 2
+    assert 'unknown engine "vlm"' in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -47,18 +47,27 @@ def open_engine(name: str, options: EngineOptions) -> Engine:
     # The ray engine watches those in its actors.
     if options.engine_timeout is not None and name != "ray":
         return WatchedEngine(name, options)
-    known = engine_names()
+    check_engine_name(name)
     if name == "auto":
         name = _automatic_name()
-    if name not in known:
-        listed = ", ".join(("auto", *known))
-        hint = suggestion(name, ("auto", *known))
-        raise InputError(f'unknown engine "{name}": choose one of {listed}{hint}')
     require_engine(name)
     factory = _factory(name)
     if factory is None:
         raise InputError(f'the module of engine "{name}" has no create_engine function')
     return factory(options)
+
+
+def check_engine_name(name: str) -> None:
+    """Refuse a name that no engine has.
+
+    Raises:
+        InputError: it is neither `auto` nor one of `engine_names`.
+    """
+    modules = {module.name for module in pkgutil.iter_modules(__path__)}
+    if name != "auto" and (name not in modules or _factory(name) is None):
+        known = ("auto", *engine_names())
+        hint = suggestion(name, known)
+        raise InputError(f'unknown engine "{name}": choose one of {", ".join(known)}{hint}')
 
 
 def require_engine(name: str) -> None:
