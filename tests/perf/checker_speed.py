@@ -190,9 +190,11 @@ class PoolTimes:
 
 
 def judge_all(pool: CheckerPool, pairs: list[tuple[str, str]]) -> None:
-    pool.submit_all(
-        [Submission(response, (gold,), DEFAULT_ANSWER_FORMAT, Policy()) for gold, response in pairs]
-    ).result()
+    policy = Policy()
+    submissions = [
+        Submission(response, (gold,), DEFAULT_ANSWER_FORMAT, policy) for gold, response in pairs
+    ]
+    pool.submit_all(submissions).result()
 
 
 def measure_pools(
