@@ -84,6 +84,8 @@ DIFFERENT = [
     ("6\\text{ feet }2\\text{ inches}", "6\\text{ ft } 3\\text{ in}"),
     ("2", "2, 2"),
     ("2, 2", "2"),
+    ("4 \\text{ erg}", "4 \\text{ J}"),
+    ("3 \\text{ years}", "3 \\text{ months}"),
     ("5", "5 \\text{ or } 6"),
     ("6", "6 \\text{ squared}"),
 ]
@@ -132,9 +134,13 @@ def test_what_words_may_make_of_a_number_is_not_guessed(answer: str) -> None:
         ("5", "5 \\text{ units}^2"),
         ("5", "5 \\text{ cm2}"),
         ("5", "5 \\text{ atoms}/m"),
+        ("16\\text{ oz}", "1\\text{ lb}"),
+        ("3\\text{ years}", "36\\text{ months}"),
+        ("2\\text{ kWh}", "7200\\text{ kJ}"),
+        ("4.5e33", "4.5 \\times 10^{33} \\text{ erg/s}"),
     ],
 )
-def test_a_power_of_a_unit_is_part_of_it(gold: str, answer: str) -> None:
+def test_units_are_compared_by_their_size(gold: str, answer: str) -> None:
     assert judge_answer((gold,), answer, Policy()).status == "correct"
 
 
