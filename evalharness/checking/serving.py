@@ -18,9 +18,9 @@ from evalharness.checking.process import (
 )
 from evalharness.checking.waiting import Waiter
 
-_BATCH_SECONDS = 0.05
+_BATCH_SECONDS = 0.02
 """Of work that a worker is given at once: more costs waiting, less costs messages."""
-_LARGEST_BATCH = 256
+_LARGEST_BATCH = 64
 
 
 @dataclass(slots=True)
@@ -49,9 +49,10 @@ class Reception:
 
 
 class Crew:
-    """Worker processes that take tasks from one queue, each fed by a thread of its own.
+    """Worker processes, each fed by a thread of its own; they start when they are first needed.
 
-    They start when they are first needed.
+    Tasks with the same golds go to the same worker, because it remembers what it has read; a worker
+    that has nothing left takes from the one that has most.
     """
 
     def __init__(
@@ -70,7 +71,8 @@ class Crew:
         self._memory_limit_bytes = memory_limit_bytes
         self._checker = checker
         self._changed = threading.Condition()
-        self._queue: deque[Task] = deque()
+        self._queues: list[deque[Task]] = [deque() for _ in range(num_workers)]
+        self._num_queued = 0
         self._threads: list[threading.Thread] = []
         self._processes: set[WorkerProcess] = set()
         self._num_idle = 0
@@ -94,29 +96,35 @@ class Crew:
                 return False
             if self.is_cancelled:
                 return False
-            self._queue.extend(tasks)
+            for task in tasks:
+                self._queues[hash(task.request.golds) % self.num_workers].append(task)
+            self._num_queued += len(tasks)
             if self._num_idle:
                 self._changed.notify(len(tasks))
-            num_needed = len(self._queue) - self._num_idle
+            num_needed = self._num_queued - self._num_idle
             for _ in range(min(num_needed, self.num_workers - len(self._threads))):
-                thread = threading.Thread(target=_Post(self).serve, name="checker", daemon=True)
+                post = _Post(self, len(self._threads))
+                thread = threading.Thread(target=post.serve, name="checker", daemon=True)
                 self._threads.append(thread)
                 thread.start()
         return True
 
-    def take(self, most: int, *, wait: bool) -> deque[Task]:
-        """The next tasks, no more than one worker's share; empty where there are none.
+    def take(self, number: int, most: int, *, wait: bool) -> deque[Task]:
+        """The next tasks of the worker of this number, no more than one worker's share of all.
 
-        `wait` waits for one until the crew is closed.
+        Empty where there are none; `wait` waits for one until the crew is closed.
         """
         with self._changed:
             if wait:
                 self._num_idle += 1
-                while not self._queue and not self._is_closed:
+                while not self._num_queued and not self._is_closed:
                     self._changed.wait()
                 self._num_idle -= 1
-            share = -(-len(self._queue) // self.num_workers)
-            return deque(self._queue.popleft() for _ in range(min(most, share)))
+            queue = self._queues[number] or max(self._queues, key=len)
+            share = -(-self._num_queued // self.num_workers)
+            tasks = deque(queue.popleft() for _ in range(min(most, share, len(queue))))
+            self._num_queued -= len(tasks)
+            return tasks
 
     def close(self, *, wait: bool) -> list[Task]:
         """End every worker process; calling it twice is allowed.
@@ -129,8 +137,10 @@ class Crew:
             self._is_closed = True
             if not wait:
                 self.is_cancelled = True
-                undone.extend(self._queue)
-                self._queue.clear()
+                for queue in self._queues:
+                    undone.extend(queue)
+                    queue.clear()
+                self._num_queued = 0
                 for process in self._processes:
                     process.kill()
             self._changed.notify_all()
@@ -182,8 +192,9 @@ class _Post:
     this process.
     """
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, crew: Crew, number: int) -> None:
         self._crew = crew
+        self._number = number
         self._process: WorkerProcess | None = None
         self._asked: deque[Task] = deque()
         """In the order of their replies."""
@@ -221,10 +232,10 @@ class _Post:
         elif len(self._asked) <= self._batch_size / 2:
             self._measure()
             if not self._asked:
-                tasks = self._crew.take(int(self._batch_size), wait=True)
+                tasks = self._crew.take(self._number, int(self._batch_size), wait=True)
                 self._num_done, self._since = 0, time.perf_counter()
             else:
-                tasks = self._crew.take(int(self._batch_size), wait=False)
+                tasks = self._crew.take(self._number, int(self._batch_size), wait=False)
             if tasks:
                 self._ask(tasks)
         return bool(self._asked)

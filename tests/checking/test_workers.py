@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from evalharness.checking.extract import Extraction
 from evalharness.checking.messages import Comparison, Submission, request_bytes
 from evalharness.checking.policy import Policy
 from evalharness.checking.process import TimedOutError, WorkerDiedError, WorkerProcess
+from evalharness.checking.serving import Crew, Reception, Task
 from evalharness.errors import InputError
 from evalharness.records import Judgement
 
@@ -598,3 +599,25 @@ def test_an_unclosed_pool_does_not_hold_the_interpreter() -> None:
 def test_a_limit_of_zero_is_refused(limits: dict[str, int]) -> None:
     with pytest.raises(InputError, match="positive"):
         CheckerPool(**limits)  # type: ignore[arg-type]
+
+
+def test_the_same_golds_go_to_the_same_worker_and_an_idle_one_helps() -> None:
+    names = ("replied", "timed_out", "killed", "dismissed", "failed")
+    crew = Crew(
+        Reception(**dict.fromkeys(names, lambda *_: None)),
+        num_workers=2,
+        timeout_seconds=1,
+        memory_limit_bytes=1 << 30,
+        checker="evalharness",
+    )
+    golds = {hash((str(n),)) % 2: (str(n),) for n in range(50)}
+    requests = [Comparison(golds[n % 2], str(n), Policy()) for n in range(8)]
+    for request in requests:
+        crew._queues[hash(request.golds) % 2].append(Task(request, Future()))
+    crew._num_queued = len(requests)
+    # Half of the eight, all with its own golds; then the other's, where it has none left.
+    assert {task.request.golds for task in crew.take(0, 9, wait=False)} == {golds[0]}
+    stolen = crew.take(0, 9, wait=False)
+    assert [task.request.golds for task in stolen] == [golds[1]] * 2
+    assert [len(crew.take(1, 9, wait=True)) for _ in range(2)] == [1, 1]
+    assert not crew.take(1, 9, wait=False)
