@@ -72,7 +72,6 @@ class Crew:
         self._checker = checker
         self._changed = threading.Condition()
         self._queues: list[deque[Task]] = [deque() for _ in range(num_workers)]
-        self._num_queued = 0
         self._threads: list[threading.Thread] = []
         self._processes: set[WorkerProcess] = set()
         self._num_idle = 0
@@ -98,10 +97,9 @@ class Crew:
                 return False
             for task in tasks:
                 self._queues[hash(task.request.golds) % self.num_workers].append(task)
-            self._num_queued += len(tasks)
             if self._num_idle:
                 self._changed.notify(len(tasks))
-            num_needed = self._num_queued - self._num_idle
+            num_needed = self._num_queued() - self._num_idle
             for _ in range(min(num_needed, self.num_workers - len(self._threads))):
                 post = _Post(self, len(self._threads))
                 thread = threading.Thread(target=post.serve, name="checker", daemon=True)
@@ -117,14 +115,15 @@ class Crew:
         with self._changed:
             if wait:
                 self._num_idle += 1
-                while not self._num_queued and not self._is_closed:
+                while not self._num_queued() and not self._is_closed:
                     self._changed.wait()
                 self._num_idle -= 1
             queue = self._queues[number] or max(self._queues, key=len)
-            share = -(-self._num_queued // self.num_workers)
-            tasks = deque(queue.popleft() for _ in range(min(most, share, len(queue))))
-            self._num_queued -= len(tasks)
-            return tasks
+            share = -(-self._num_queued() // self.num_workers)
+            return deque(queue.popleft() for _ in range(min(most, share, len(queue))))
+
+    def _num_queued(self) -> int:
+        return sum(map(len, self._queues))
 
     def close(self, *, wait: bool) -> list[Task]:
         """End every worker process; calling it twice is allowed.
@@ -140,7 +139,6 @@ class Crew:
                 for queue in self._queues:
                     undone.extend(queue)
                     queue.clear()
-                self._num_queued = 0
                 for process in self._processes:
                     process.kill()
             self._changed.notify_all()

@@ -148,6 +148,7 @@ def normalise(text: str) -> str:
     text = text.replace("...", " \\ldots ")
     if "m" in text.lower():
         text = _CLOCK.sub(_half_of_day, text)
+    if "/" in text:
         text = _BARE_UNIT.sub(r" \\text{\g<unit>}", text)
     if "\\" in text:
         text = _REPEATING.sub(_repeating, text)

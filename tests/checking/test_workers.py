@@ -614,7 +614,6 @@ def test_the_same_golds_go_to_the_same_worker_and_an_idle_one_helps() -> None:
     requests = [Comparison(golds[n % 2], str(n), Policy()) for n in range(8)]
     for request in requests:
         crew._queues[hash(request.golds) % 2].append(Task(request, Future()))
-    crew._num_queued = len(requests)
     # Half of the eight, all with its own golds; then the other's, where it has none left.
     assert {task.request.golds for task in crew.take(0, 9, wait=False)} == {golds[0]}
     stolen = crew.take(0, 9, wait=False)
