@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from evalharness import pipeline
+from evalharness import pipeline, plan
 from evalharness.engines.base import Completion, ModelRecord, PreparedPrompt, Request
 from evalharness.records import Prompt, Response, Sampling, Verdict
 
@@ -56,7 +56,9 @@ class ScriptedEngine:
         self.is_closed = True
 
     def use(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Answer whatever engine a run names, `scripted` too."""
         monkeypatch.setattr(pipeline, "open_engine", lambda name, options: self)
+        monkeypatch.setattr(plan, "check_engine_name", lambda name: None)
 
 
 class SilentProgress:
