@@ -160,6 +160,8 @@ def _functions() -> dict[str, Callable[..., Value]]:
         "max": lambda *values: max(map(_real, values)),
         "min": lambda *values: min(map(_real, values)),
         "!": _factorial,
+        "!!": _double_factorial,
+        "bmod": lambda a, m: a - m * mpmath.floor(_real(a / m)),
         "binom": lambda n, k: _factorial(n) / _factorial(k) / _factorial(n - k),
         "sgn": mpmath.sign,
         "Re": mpmath.re,
@@ -225,3 +227,11 @@ def _factorial(value: Value) -> Value:
     if is_real(value) and value.real < 0 and value.real == mpmath.floor(value.real):
         raise UndefinedError("the factorial of a negative integer")
     return mpmath.factorial(value)
+
+
+def _double_factorial(value: Value) -> Value:
+    import mpmath
+
+    if not is_real(value) or value.real != mpmath.floor(value.real) or not 0 <= value.real <= 3000:
+        raise UndefinedError("the double factorial of no small natural number")
+    return mpmath.fac2(value.real)

@@ -37,8 +37,9 @@ class Symbol:
 class Call:
     """An operation or a function over its arguments.
 
-    Heads: `+ * / ^ neg ! root(n, x) abs floor ceil binom percent degrees based(digits, base)`, the
-    functions of `tokens.FUNCTIONS`, `log(base, x)`, `logarithm(x)` without a stated base,
+    Heads: `+ * / ^ neg ! !! root(n, x) abs floor ceil binom percent degrees based(digits, base)`,
+    `bmod(a, m)` for a remainder, `mod(a, m)` for a residue class, the functions of
+    `tokens.FUNCTIONS`, `log(base, x)`, `logarithm(x)` without a stated base,
     `sum/prod/lim`, `marked:'` for primes, and `apply:f` for an unknown function f.
     """
 
@@ -121,7 +122,7 @@ def _is_whole(expression: Expression) -> bool:
     """Whether it is a positive whole number, told without its value: `2^{2^{10^9}}` is one."""
     if isinstance(expression, Number):
         return expression.value > 0 and expression.value.denominator == 1
-    if isinstance(expression, Symbol) or expression.head not in ("+", "*", "^", "!"):
+    if isinstance(expression, Symbol) or expression.head not in ("+", "*", "^", "!", "!!"):
         return False
     return all(map(_is_whole, expression.args))
 
@@ -161,10 +162,12 @@ def _exact_call(head: str, values: list[Fraction]) -> Fraction | None:
 
 
 def _exact_integers(head: str, values: list[int]) -> Fraction | None:
-    if head == "!" and values[0] >= 0:
+    if head in ("!", "!!") and values[0] >= 0:
         if values[0] > MAX_FACTORIAL:
             raise TooLargeError(f"the factorial of {values[0]}")
-        return Fraction(math.factorial(values[0]))
+        return Fraction(math.prod(range(values[0], 0, -len(head))))
+    if head == "bmod" and values[1] > 0:
+        return Fraction(values[0] % values[1])
     if head == "binom" and values[0] >= 0 and values[1] >= 0:
         if values[0] > MAX_FACTORIAL:
             raise TooLargeError(f"a binomial coefficient of {values[0]}")
@@ -277,11 +280,13 @@ def show(expression: Expression) -> str:
         return " + ".join(args).replace("+ -", "- ")
     if head in ("*", "/", "^"):
         return head.join(wrapped)
-    postfix = {"!": "!", "percent": "%", "degrees": "°"}
+    postfix = {"!": "!", "!!": "!!", "percent": "%", "degrees": "°"}
     if head == "neg":
         return f"-{wrapped[0]}"
     if head in postfix:
         return wrapped[0] + postfix[head]
+    if head in ("mod", "bmod"):
+        return f"{wrapped[0]} {head} {wrapped[1]}"
     if head == "root":
         return f"sqrt({args[1]})" if args[0] == "2" else f"root({', '.join(args)})"
     return f"{head.removeprefix('apply:')}({', '.join(args)})"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
+
 from evalharness.checking.expressions import Call, Expression, Number, Symbol, walk
 from evalharness.checking.tokens import UnreadableError
 from evalharness.checking.values import (
@@ -19,20 +22,41 @@ REALS = Symbol("mathbb:R")
 THE_LINE = Interval(
     low=Call("neg", (INFINITY,)), high=INFINITY, is_low_closed=False, is_high_closed=False
 )
+_POSITIVE = Interval(
+    low=Number(Fraction(0)), high=INFINITY, is_low_closed=False, is_high_closed=False
+)
+_NEGATIVE = Interval(
+    low=Call("neg", (INFINITY,)),
+    high=Number(Fraction(0)),
+    is_low_closed=False,
+    is_high_closed=False,
+)
+REAL_SETS: dict[Expression, Interval] = {
+    REALS: THE_LINE,
+    Symbol("mathbb:R^+"): _POSITIVE,
+    Symbol("mathbb:R_>0"): _POSITIVE,
+    Symbol("mathbb:R_ge0"): replace(_POSITIVE, is_low_closed=True),
+    Symbol("mathbb:R^-"): _NEGATIVE,
+    Symbol("mathbb:R_<0"): _NEGATIVE,
+    Symbol("mathbb:R_le0"): replace(_NEGATIVE, is_high_closed=True),
+}
 
 
 def as_set(value: Value) -> Value | None:
-    """The interval, or the union of two, that a relation of one variable describes."""
+    """The interval, or the union of two, that a name or a relation of one variable describes."""
     if isinstance(value, Interval | Union):
         return value
+    if isinstance(value, Quantity):
+        return REAL_SETS.get(value.expression)
+    if isinstance(value, Relation) and value.operator == "in":
+        is_named = isinstance(value.left, Quantity) and _is_name(value.left.expression)
+        return as_set(value.right) if is_named and not isinstance(value.right, Relation) else None
     if not isinstance(value, Relation) or not (
         isinstance(value.left, Quantity) and isinstance(value.right, Quantity)
     ):
         return None
     left, right = value.left.expression, value.right.expression
     minus = Call("neg", (INFINITY,))
-    if value.operator == "in" and right == REALS:
-        return THE_LINE
     if value.operator in ("<", "<="):
         is_closed = value.operator == "<="
         if _is_name(left) and not _is_name(right):
@@ -44,6 +68,17 @@ def as_set(value: Value) -> Value | None:
         above = Interval(low=right, high=INFINITY, is_low_closed=False, is_high_closed=False)
         return Union(parts=(below, above))
     return None
+
+
+def with_ends(value: Value) -> Value:
+    """Two values in brackets as an interval, where it is known that they are its ends."""
+    if isinstance(value, Sequence) and value.brackets in ("round", "square"):
+        ends = [item.expression for item in value.items if isinstance(item, Quantity)]
+        if len(ends) == len(value.items) == 2:
+            is_closed = value.brackets == "square"
+            low, high = ends
+            return Interval(low=low, high=high, is_low_closed=is_closed, is_high_closed=is_closed)
+    return value
 
 
 def _is_name(expression: Expression) -> bool:

@@ -72,9 +72,10 @@ class _Parser(Parser):
             elif sign in ("pm", "mp"):
                 term = Call(sign, (term,))
             terms.append(term)
-        if len(terms) == 1:
-            return terms[0]
-        return Call("+", tuple(terms))
+        value = terms[0] if len(terms) == 1 else Call("+", tuple(terms))
+        if self.take("mod"):  # binds less than all signs before it
+            return Call("mod", (value, self.signed_factor(depth)))
+        return value
 
     def _sign(self, *, is_first: bool) -> str | None:
         """The sign before the next term; None where the sum ends."""
@@ -102,9 +103,9 @@ class _Parser(Parser):
             elif text in ("/", "div", ":"):
                 self.position += 1
                 value = Call("/", (value, self.signed_factor(depth)))
-            elif text == "mod":
+            elif text == "bmod":
                 self.position += 1
-                value = Call("mod", (value, self.signed_factor(depth)))
+                value = Call("bmod", (value, self.signed_factor(depth)))
             elif self.starts_factor():
                 if self.token is not None and self.token.kind == "number" and ends_in_number(value):
                     raise UnreadableError("two numbers side by side")
@@ -150,8 +151,7 @@ class _Parser(Parser):
             if text == "^":
                 value = self._power(value, depth)
             elif text == "!":
-                self.position += 1
-                value = Call("!", (value,))
+                value = Call(self._factorial(), (value,))
             elif text == "'":
                 self.position += 1
                 value = primed(value)
@@ -166,6 +166,19 @@ class _Parser(Parser):
             else:
                 break
         return self._mixed(value, start, depth)
+
+    def _factorial(self) -> str:
+        """One sign, or the two of a double factorial: `7!!` is 7 * 5 * 3, not the factorial of 7!.
+
+        Raises:
+            UnreadableError: there are more.
+        """
+        signs = ""
+        while self.take("!"):
+            signs += "!"
+        if len(signs) > 2:
+            raise UnreadableError(f"{len(signs)} factorial signs")
+        return signs
 
     def _mixed(self, value: Expression, start: int, depth: int) -> Expression:
         """The mixed number, where a whole number stands right before a fraction of two of them."""

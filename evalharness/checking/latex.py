@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 from evalharness.checking.building import times
 from evalharness.checking.cursor import Parser
 from evalharness.checking.expressions import Call, Expression, Number, Symbol, integer
 from evalharness.checking.tokens import FUNCTIONS, Token, UnreadableError
 
 CONSTANT_COMMANDS = {"pi": "pi", "infty": "infty", "emptyset": "emptyset", "ldots": "ldots"}
+_DIFFERENTIAL = re.compile(
+    r"(?P<sign>d|partial)(?: \^ (?:\d|n|\{ (?:\d|n) \}))?(?P<of>(?: (?!partial)[A-Za-z]+"
+    r"(?: \^ (?:\d|n|\{ (?:\d|n) \}))?)?)"
+)
 DECORATIONS = frozenset(
     "vec hat bar overline tilde dot ddot widehat widetilde overrightarrow mathbb mathcal mathfrak "
     "mathscr acute breve check underline overarc wideparen overset".split()
@@ -17,7 +23,7 @@ DECORATIONS = frozenset(
 def read_command(parser: Parser, name: str, depth: int) -> Expression:
     """The expression that begins with the command of that name, which is passed already."""
     if name == "frac":
-        return Call("/", (parser.argument(depth), parser.argument(depth)))
+        return _fraction(parser, depth)
     if name == "binom":
         return Call("binom", (parser.argument(depth), parser.argument(depth)))
     if name == "sqrt":
@@ -52,6 +58,23 @@ def _symbol_name(parser: Parser, depth: int) -> str:
     token = parser.one()
     value = parser.symbol(token.text, depth)
     return value.name if isinstance(value, Symbol) else "?"
+
+
+def _fraction(parser: Parser, depth: int) -> Expression:
+    r"""A quotient; the derivative `\frac{dy}{dx}` is a name.
+
+    Raises:
+        UnreadableError: a derivative of what stands behind it, or no fraction at all.
+    """
+    start = parser.position
+    sides = [parser.group_tokens() if parser.text == "{" else [] for _ in range(2)]
+    over, under = (_DIFFERENTIAL.fullmatch(" ".join(t.text for t in side)) for side in sides)
+    if over and under and under["of"] and over["sign"] == under["sign"]:
+        if not over["of"]:
+            raise UnreadableError("a derivative")
+        return Symbol(f"{over[0]}/{under[0]}".replace(" ", ""))
+    parser.position = start
+    return Call("/", (parser.argument(depth), parser.argument(depth)))
 
 
 def _root(parser: Parser, depth: int) -> Expression:

@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
-from evalharness.checking.expressions import Expression
+from collections.abc import Sequence as Sequences
+
+from evalharness.checking.building import negated, times
+from evalharness.checking.expressions import Call, Expression
 from evalharness.checking.policy import Policy
 from evalharness.checking.quantities import Effort, same_expression
 from evalharness.checking.sets import all_true
+from evalharness.checking.tokens import UnreadableError
 from evalharness.checking.values import Matrix, Quantity, Sequence, Value
+
+_LARGEST_DETERMINANT = 4
+
+
+def determinant(matrix: Matrix) -> Quantity:
+    """What a matrix between bars stands for.
+
+    Raises:
+        UnreadableError: it isn't square, or too large to write out.
+    """
+    size = len(matrix.rows)
+    if any(len(row) != size for row in matrix.rows) or size > _LARGEST_DETERMINANT:
+        raise UnreadableError("a determinant of many cells, or of no square")
+    return Quantity(expression=_expanded(matrix.rows))
+
+
+def _expanded(rows: Sequences[tuple[Expression, ...]]) -> Expression:
+    """By the first row (Laplace)."""
+    if len(rows) == 1:
+        return rows[0][0]
+    terms: list[Expression] = []
+    for column, cell in enumerate(rows[0]):
+        minor = _expanded([row[:column] + row[column + 1 :] for row in rows[1:]])
+        term = times(cell, minor)
+        terms.append(negated(term) if column % 2 else term)
+    return Call("+", tuple(terms))
 
 
 def same_matrices(gold: Value, answer: Value, policy: Policy, effort: Effort) -> bool | None:

@@ -21,6 +21,7 @@ _INFINITE = frozenset(["infinitely many", "infinite", "infinity", "infinitely ma
 _REALS = frozenset(
     ["all real numbers", "all reals", "any real number", "all real values", "the real numbers"]
 )
+_UNDEFINED = frozenset(["undefined", "not defined", "does not exist", "doesn't exist", "dne"])
 _NOTHING = frozenset(
     ["none", "no solution", "no solutions", "empty set", "the empty set", "no real solutions"]
 )
@@ -194,6 +195,10 @@ def _is_exponent(before: Tokens[Token]) -> bool:
 def read_words(tokens: Tokens[Token]) -> Value:
     """The words; those for infinity and for nothing are the symbols that they name."""
     text = " ".join(token.text for token in tokens if token.text[0].isalnum()).lower()
+    article, _, noun = text.partition(" ")
+    text = noun if article in ("a", "an") and noun else text
+    if text in _UNDEFINED:
+        return Words(text="undefined")
     if text in _INFINITE:
         return Quantity(expression=INFINITY)
     if text in _NOTHING:

@@ -158,8 +158,8 @@ class _Plan(NamedTuple):
 
 _WHOLE_NAMES = frozenset("nmkNMKijpqrlt")
 """By convention whole numbers where a floor, a factorial, a sum or (-1)^n says so."""
-_STEPS = frozenset(["floor", "ceil", "mod"])
-_COUNTS = frozenset(["!", "binom", "sum", "prod"])
+_STEPS = frozenset(["floor", "ceil", "bmod"])
+_COUNTS = frozenset(["!", "!!", "binom", "sum", "prod"])
 
 
 def _plan(left: Expression, right: Expression, names: list[str]) -> _Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -25,6 +25,8 @@ from evalharness.checking.wording import are_opposite
 MACHINE_DIGITS = 12
 """A decimal with at least so many significant digits is a printed float: it stands for any value
 that rounds to it."""
+
+_RADIANS = frozenset(["rad", "radian", "radians"])
 
 METHODS = ("number", "symbols", "structure", "rounding", "tolerance", "numeric", "sympy")
 """Of the deciding rule, from the simplest to the deepest."""
@@ -53,6 +55,8 @@ def same_quantity(gold: Quantity, answer: Quantity, policy: Policy, effort: Effo
     if bool(gold.unit) != bool(answer.unit):
         gold, answer = _with_unit_letter(gold, answer.unit), _with_unit_letter(answer, gold.unit)
     left, right = gold.expression, answer.expression
+    if _RADIANS & {*gold.unit.split(), *answer.unit.split()}:
+        policy = replace(policy, degrees="strict")
     if are_opposite(gold.unit, answer.unit):
         return False
     if gold.unit and answer.unit:
@@ -162,6 +166,8 @@ def exact_or_none(expression: Expression) -> Fraction | None:
 
 
 def _same(left: Expression, right: Expression, policy: Policy, effort: Effort) -> bool | None:
+    if isinstance(left, Call) and isinstance(right, Call) and left.head == right.head == "mod":
+        return _same_residues(left, right, policy, effort)
     values = exact_or_none(left), exact_or_none(right)
     if values[0] is not None and values[1] is not None:
         effort.note("number")
@@ -176,6 +182,20 @@ def _same(left: Expression, right: Expression, policy: Policy, effort: Effort) -
         effort.note("symbols")
         return False
     return None if effort.is_cheap else _same_deeply(left, right, policy, effort)
+
+
+def _same_residues(left: Call, right: Call, policy: Policy, effort: Effort) -> bool | None:
+    """Two classes of whole numbers: 3 and 10 modulo 7 are one."""
+    residues = exact_or_none(left.args[0]), exact_or_none(right.args[0])
+    moduli = exact_or_none(left.args[1]), exact_or_none(right.args[1])
+    if moduli[0] and moduli[1]:
+        effort.note("number")
+        if abs(moduli[0]) != abs(moduli[1]):
+            return False
+        if residues[0] is not None and residues[1] is not None:
+            return ((residues[0] - residues[1]) / moduli[0]).denominator == 1
+    results = [_same(*pair, policy, effort) for pair in zip(left.args, right.args, strict=True)]
+    return None if None in results else all(results)
 
 
 def _only_symbols(expression: Expression) -> bool:

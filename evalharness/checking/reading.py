@@ -7,6 +7,7 @@ import re
 from evalharness.checking.cutting import trimmed
 from evalharness.checking.forms import expanded_signs, has_words
 from evalharness.checking.grammar import parse
+from evalharness.checking.matrices import determinant
 from evalharness.checking.shapes import State, read_value
 from evalharness.checking.text import canonical, normalise
 from evalharness.checking.tokens import (
@@ -17,14 +18,15 @@ from evalharness.checking.tokens import (
     check_length,
     tokenise,
 )
-from evalharness.checking.values import Matrix, Reading, Relation, Value
+from evalharness.checking.values import Matrix, Quantity, Reading, Relation, Value
 from evalharness.checking.wording import with_signs
 
 _MOST_RAW = 10
 """Spacing and commands for size may take so many times the characters that say something."""
 _MATRICES = re.compile(
-    r"\\begin\{(?:[pbBvV]?matrix\*?|smallmatrix|array)\}(?:\{[lcr| ]*\})?(?P<body>.*?)"
-    r"\\end\{(?:[pbBvV]?matrix\*?|smallmatrix|array)\}"
+    r"\\begin\{(?:(?P<bars>v)|[pbBV])?(?:matrix\*?|smallmatrix|array)\}(?:\{[lcr| ]*\})?"
+    r"(?P<body>.*?)"
+    r"\\end\{[pbBvV]?(?:matrix\*?|smallmatrix|array)\}"
 )
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\{(?:align|aligned|gather|gathered|equation|split)\*?\}")
 _BOX = re.compile(r"\\(?:boxed|fbox) ?\{")
@@ -130,10 +132,11 @@ def _unboxed(text: str) -> str:
 
 
 def _read_text(text: str, options: Options) -> Reading:
-    matrices: list[Matrix] = []
+    matrices: list[Matrix | Quantity] = []
 
     def keep(match: re.Match[str]) -> str:
-        matrices.append(_read_matrix(match["body"], options))
+        matrix = _read_matrix(match["body"], options)
+        matrices.append(determinant(matrix) if match["bars"] else matrix)
         return f" \\mathbb{{matrix{'x' * (len(matrices) - 1)}}} "
 
     if "\\begin" in text:
@@ -159,7 +162,7 @@ def _read_matrix(body: str, options: Options) -> Matrix:
     return Matrix(rows=tuple(rows))
 
 
-def _with_matrices(tokens: list[Token], matrices: list[Matrix]) -> Value:
+def _with_matrices(tokens: list[Token], matrices: list[Matrix | Quantity]) -> Value:
     """A matrix alone, or behind `name =`; a product with one isn't read."""
     if len(matrices) == 1:
         texts = [token.text for token in tokens[-4:]]

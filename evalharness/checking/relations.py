@@ -20,14 +20,15 @@ from evalharness.checking.renaming import bound_arguments
 from evalharness.checking.sets import all_true, same_sets
 from evalharness.checking.values import (
     UNNAMED,
-    Interval,
     Quantity,
     Relation,
     Sequence,
-    Union,
     Value,
     Words,
 )
+
+_ALGEBRAIC = frozenset(["=", "<", "<=", "!="])
+_SYMMETRIC = frozenset(["sim", "parallel", "perp"])
 
 Same = Callable[[Value, Value], bool | None]
 """Compares two values of any kind: a gold and an answer."""
@@ -50,10 +51,13 @@ def _relation_and_value(
     relation: Relation, other: Value, policy: Policy, effort: Effort, same: Same, *, is_gold: bool
 ) -> bool | None:
     """`x = 5` beside 5, `x < 5` beside an interval, `y - x = 1` beside `x + 1`."""
-    if isinstance(other, Interval | Union | Sequence):
+    if isinstance(other, Sequence) or as_set(other) is not None:
         found = as_set(relation)
         if found is not None:
             return same_sets(found, other, policy, effort)
+    if relation.operator == "equiv" and _is_residue(other):
+        pair = (relation.right, other) if is_gold else (other, relation.right)
+        return same(*pair)
     if relation.operator not in ("=", "in"):
         return False if not isinstance(other, Words) else None
     if policy.assignment == "strict":
@@ -67,6 +71,12 @@ def _relation_and_value(
         value = relation.right  # an identity: either side is what it is equal to
     pair = (value, other) if is_gold else (other, value)
     return same(pair[0], pair[1])
+
+
+def _is_residue(value: Value) -> bool:
+    """Whether it is a class of numbers: 3 modulo 7."""
+    expression = value.expression if isinstance(value, Quantity) else None
+    return isinstance(expression, Call) and expression.head == "mod"
 
 
 def right_side(value: Value) -> Value:
@@ -117,12 +127,19 @@ def _relations(
         if result:
             return True
     differences = _difference(gold), _difference(answer)
-    if differences[0] is None or differences[1] is None or gold.operator == "other":
-        sides = same(gold.left, answer.left)
-        return all_true((sides, same(gold.right, answer.right)))
+    if differences[0] is None or differences[1] is None or gold.operator not in _ALGEBRAIC:
+        return _side_by_side(gold, answer, same)
     if free_symbols(differences[0]) != free_symbols(differences[1]):
         return False
     return _proportional(differences[0], differences[1], gold.operator, effort)
+
+
+def _side_by_side(gold: Relation, answer: Relation, same: Same) -> bool | None:
+    """Whether both sides agree; of a congruence and its like in either order."""
+    result = all_true((same(gold.left, answer.left), same(gold.right, answer.right)))
+    if result is False and gold.operator in _SYMMETRIC:
+        return all_true((same(gold.left, answer.right), same(gold.right, answer.left)))
+    return result
 
 
 def _set_and_bound(gold: Relation, answer: Relation, policy: Policy, effort: Effort) -> bool | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from dataclasses import replace
 
 from evalharness.checking.expressions import Call, Expression, walk
-from evalharness.checking.forms import REALS, THE_LINE, as_set
+from evalharness.checking.forms import as_set, with_ends
 from evalharness.checking.policy import Policy
 from evalharness.checking.quantities import Effort, exact_or_none, same_expression
 from evalharness.checking.values import (
@@ -39,7 +41,7 @@ def same_sets(gold: Value, answer: Value, policy: Policy, effort: Effort) -> boo
         parts = interval_parts(side)
         if parts is None:
             return False
-        sides.append(parts)
+        sides.append(_joined(parts))
     if len(sides[0]) != len(sides[1]):
         return False
     remaining = list(sides[1])
@@ -56,12 +58,36 @@ def same_sets(gold: Value, answer: Value, policy: Policy, effort: Effort) -> boo
     return True
 
 
+def _joined(parts: list[Interval]) -> list[Interval]:
+    """The same points in as few parts as can be, where the ends can be put in order."""
+    if len(parts) < 2 or len(parts) > MAX_PARTS:
+        return parts
+    placed = []
+    for part in parts:
+        low, high = _position(part.low), _position(part.high)
+        if low is None or high is None or low > high:
+            return parts
+        placed.append((low, not part.is_low_closed, high, part))
+    placed.sort(key=lambda each: each[:2])
+    joined: list[Interval] = []
+    reach = -math.inf
+    for low, is_open, high, part in placed:
+        last = joined[-1] if joined else None
+        is_touching = low == reach and last is not None and (last.is_high_closed or not is_open)
+        if last is None or not (low < reach or is_touching):
+            joined.append(part)
+            reach = high
+        elif high > reach or (high == reach and part.is_high_closed):
+            joined[-1] = replace(last, high=part.high, is_high_closed=part.is_high_closed)
+            reach = high
+    return joined
+
+
 def interval_parts(value: Value) -> list[Interval] | None:
     """The intervals that the value consists of; a point is one with equal ends."""
+    value = with_ends(value)
     if isinstance(value, Interval):
         return [value]
-    if isinstance(value, Quantity) and value.expression == REALS:
-        return [THE_LINE]
     if isinstance(value, Union):
         parts = []
         for part in value.parts:
@@ -70,15 +96,11 @@ def interval_parts(value: Value) -> list[Interval] | None:
                 return None
             parts.extend(inner)
         return parts
-    if isinstance(value, Relation):
+    if isinstance(value, Relation | Quantity):
         found = as_set(value)
         return None if found is None else interval_parts(found)
     if isinstance(value, Sequence):
         ends = [item.expression for item in value.items if isinstance(item, Quantity)]
-        if value.brackets in ("round", "square") and len(ends) == len(value.items) == 2:
-            is_closed = value.brackets == "square"
-            low, high = ends
-            return [Interval(low=low, high=high, is_low_closed=is_closed, is_high_closed=is_closed)]
         if value.brackets == "bare":
             return _conditions(value)
         if value.brackets == "braces":

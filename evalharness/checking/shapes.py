@@ -16,7 +16,7 @@ from evalharness.checking.cutting import (
     without_lead_in,
 )
 from evalharness.checking.expressions import Symbol
-from evalharness.checking.forms import as_set, signed_tuple
+from evalharness.checking.forms import as_set, signed_tuple, with_ends
 from evalharness.checking.grammar import parse
 from evalharness.checking.measures import read_quantity, read_words
 from evalharness.checking.renaming import bound_arguments
@@ -34,8 +34,8 @@ from evalharness.checking.values import (
 
 _RELATIONS = {
     "=": "=", "<": "<", "le": "<=", "<=": "<=", ">": ">", "ge": ">=", ">=": ">=", "ne": "!=",
-    "!=": "!=", "in": "in", "equiv": "other", "notin": "other", "subset": "other",
-    "subseteq": "other", "sim": "other", "parallel": "other", "perp": "other",
+    "!=": "!=", "in": "in", "equiv": "equiv", "notin": "notin", "subset": "subset",
+    "subseteq": "subset", "sim": "sim", "parallel": "parallel", "perp": "perp",
 }  # fmt: skip
 _FLIPPED = {">": "<", ">=": "<="}
 _BOUNDS = frozenset(["<", "<=", ">", ">=", "!="])
@@ -127,7 +127,15 @@ def _list(values: list[Value]) -> Value:
     """A bare list; what plus-minus signs stand for are items of their own."""
     items: list[Value] = []
     for value in values:
-        if isinstance(value, Sequence) and value.brackets == "bare" and _from_signs(value):
+        before = items[-1] if items else None
+        if (
+            isinstance(before, Relation)
+            and before.operator == "!="
+            and isinstance(before.left, Quantity)
+            and isinstance(value, Quantity)
+        ):  # `x \ne 0, 1`: not either of them
+            items.append(Relation(operator="!=", left=before.left, right=value))
+        elif isinstance(value, Sequence) and value.brackets == "bare" and _from_signs(value):
             items.extend(value.items)
         else:
             items.append(value)
@@ -145,6 +153,8 @@ def _read_single(tokens: list[Token], state: State) -> Value:
         if relation is not None:
             return relation
     without = split(tokens, lambda token: token.text == "setminus") if len(tokens) > 3 else []
+    if [token.text for token in tokens[:6]] == ["mathbb", "{", "R", "}", "-", "\\{"]:
+        without = [tokens[:4], tokens[5:]]
     if len(without) == 2 and all(without):
         return _difference(without, state)
     pieces = split(tokens, lambda token: token.text == "cup") if len(tokens) > 2 else []
@@ -166,7 +176,7 @@ def _difference(sides: list[list[Token]], state: State) -> Value:
         UnreadableError: more than a few points are taken away, or not points.
     """
     name = Quantity(expression=Symbol("x"))
-    whole = Relation(operator="in", left=name, right=read_value(sides[0], state.deeper()))
+    whole = Relation(operator="in", left=name, right=with_ends(read_value(sides[0], state)))
     points = read_value(sides[1], state.deeper())
     if not isinstance(points, Sequence) or points.brackets != "braces" or len(points.items) > 8:
         raise UnreadableError("a difference of sets")
@@ -205,7 +215,7 @@ def _read_relation(tokens: list[Token], state: State) -> Value | None:
     sides = [tokens[low + 1 : high] for low, high in pairwise(bounds)]
     operators = [_RELATIONS.get(tokens[cut].text, "=") for cut in cuts]
     if "equiv" in [tokens[cut].text for cut in cuts] and "mod" not in [t.text for t in tokens]:
-        operators = ["=" if each == "other" else each for each in operators]  # identically equal
+        operators = ["=" if each == "equiv" else each for each in operators]  # identically equal
     if len(cuts) == 2 and (set(operators) <= {"<", "<="} or set(operators) <= {">", ">="}):
         return _between(sides, operators)
     if not sides[-1]:
@@ -265,6 +275,8 @@ def _bracketed(tokens: list[Token], state: State) -> Value | None:
     if last.text not in CLOSING or any(depth == 0 for depth in depths[1:-1]):
         return None
     inner = tokens[1:-1]
+    if first.text == "{" and _is_enclosed(inner):  # a group of LaTeX
+        return read_value(inner, state.deeper())
     if first.text in ("{", "\\{"):
         return _read_set(inner, state)
     parts = split(inner, lambda token: token.text in (",", ";"))
@@ -283,6 +295,12 @@ def _bracketed(tokens: list[Token], state: State) -> Value | None:
             low=low, high=high, is_low_closed=first.text == "[", is_high_closed=last.text == "]"
         )
     raise UnreadableError("brackets that don't match")
+
+
+def _is_enclosed(tokens: list[Token]) -> bool:
+    """Whether one pair of set braces is around all of them."""
+    texts = [token.text for token in tokens]
+    return texts[:1] == ["\\{"] and texts[-1] == "\\}" and 0 not in depths_of(tokens)[1:-1]
 
 
 def _is_expression(tokens: Tokens[Token]) -> bool:

@@ -11,7 +11,7 @@ from evalharness.checking.expressions import (
     Symbol,
     free_symbols,
 )
-from evalharness.checking.forms import REALS, as_set
+from evalharness.checking.forms import as_set
 from evalharness.checking.matrices import same_matrices
 from evalharness.checking.policy import Policy
 from evalharness.checking.quantities import Effort, same_expression, same_quantity
@@ -19,12 +19,10 @@ from evalharness.checking.relations import right_side, same_with_relation
 from evalharness.checking.renaming import renamed
 from evalharness.checking.sets import all_true, same_sets
 from evalharness.checking.values import (
-    Interval,
     Matrix,
     Quantity,
     Relation,
     Sequence,
-    Union,
     Value,
     Words,
 )
@@ -66,9 +64,7 @@ def _is_set(value: Value) -> bool:
     """Whether only its points count: an interval, a union, or several conditions at once."""
     if isinstance(value, Sequence) and value.brackets == "bare":
         return all(isinstance(item, Relation) and as_set(item) for item in value.items)
-    if isinstance(value, Quantity):
-        return value.expression == REALS
-    return isinstance(value, Interval | Union)
+    return not isinstance(value, Relation) and as_set(value) is not None
 
 
 def _sequence_and_one(
@@ -84,12 +80,21 @@ def _sequence_and_one(
             if _is_zero(denominator.expression):
                 return False
             one = Quantity(expression=Call("/", (numerator.expression, denominator.expression)))
-    elif len(sequence.items) != 1 or policy.brackets == "strict":
+    elif len(sequence.items) != 1 or policy.brackets == "strict" or _is_of_sets(sequence):
         return False
     return (
         same_value(one, other, policy, effort)
         if is_gold
         else same_value(other, one, policy, effort)
+    )
+
+
+def _is_of_sets(value: Sequence) -> bool:
+    """Whether it is a set in which sets are: `{{1, 2}}` has one element and isn't `{1, 2}`."""
+    return value.brackets == "braces" and any(
+        (isinstance(item, Sequence) and item.brackets == "braces")
+        or item == Quantity(expression=Symbol("emptyset"))
+        for item in value.items
     )
 
 
@@ -104,6 +109,8 @@ def _sequences(gold: Sequence, answer: Sequence, policy: Policy, effort: Effort)
     kinds = {gold.brackets, answer.brackets}
     if "ratio" in kinds:
         return _ratios(gold, answer, policy, effort)
+    if kinds == {"braces"} and _is_of_sets(gold) != _is_of_sets(answer):
+        return False
     is_single = min(len(gold.items), len(answer.items)) <= 1
     if gold.brackets != answer.brackets and not (
         is_single and len(gold.items) == len(answer.items)
@@ -129,13 +136,19 @@ def _sequences(gold: Sequence, answer: Sequence, policy: Policy, effort: Effort)
     labels = _labels(gold.items), _labels(answer.items)
     if labels[0] and set(labels[0]) == set(labels[1]):
         return all_true(same_value(labels[0][k], labels[1][k], policy, effort) for k in labels[0])
+    if labels[0] and not any(isinstance(item, Relation) for item in answer.items):
+        return all_true(  # 2, 1 doesn't say that a = 1 and b = 2
+            same_value(left, right, policy, effort)
+            for left, right in zip(labels[0].values(), answer.items, strict=True)
+        )
     return _matched(gold.items, answer.items, policy, effort)
 
 
 def _unwrapped(gold: Sequence, answer: Sequence, policy: Policy, effort: Effort) -> bool | None:
     """`{(1, 2)}` and `(1, 2)`: a set or a list of one thing is that thing."""
     for outer, other, is_gold in ((gold, answer, True), (answer, gold, False)):
-        if len(outer.items) == 1 and len(other.items) != 1 and outer.brackets in ("bare", "braces"):
+        is_one = len(outer.items) == 1 and len(other.items) != 1 and not _is_of_sets(outer)
+        if is_one and outer.brackets in ("bare", "braces"):
             inner = outer.items[0]
             pair = (inner, other) if is_gold else (other, inner)
             return same_value(pair[0], pair[1], policy, effort)
@@ -147,7 +160,7 @@ def _unwrapped(gold: Sequence, answer: Sequence, policy: Policy, effort: Effort)
 
 def _flattened(value: Sequence) -> Sequence:
     """A bare list or a set without bare lists inside."""
-    if value.brackets not in ("bare", "braces"):
+    if value.brackets not in ("bare", "braces") or _is_of_sets(value):
         return value
     items: list[Value] = []
     for item in value.items:

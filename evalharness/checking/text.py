@@ -28,7 +28,7 @@ _CHARACTERS = {letter: f" \\{name} " for letter, name in _GREEK_LETTERS.items()}
     "ℕ": "\\mathbb{N}", "ℚ": "\\mathbb{Q}",
     "∶": ":", "：": ":", "，": ",", "、": ",", "；": ";", "（": "(", "）": ")", "。": ".",
     "∀": " \\forall ", "⁄": "/", "∕": "/", "⟨": "(", "⟩": ")", "“": '"', "”": '"', "\u200b": "",
-    "\ufeff": "", "€": " ", "£": " ", "¥": " ", "…": " \\ldots ",
+    "\ufeff": "", "¢": "\\text{ cents}", "€": " ", "£": " ", "¥": " ", "…": " \\ldots ",
 }  # fmt: skip
 _TRANSLATION = str.maketrans(_CHARACTERS)
 _SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱ", "0123456789+-ni", strict=True))
@@ -93,6 +93,7 @@ _CLOCK = re.compile(
 )
 _CHOOSE = re.compile(r"\{ ?([^{}\\]{1,20}?) ?\\choose ?([^{}\\]{1,20}?) ?\}")
 _CURRENCY = re.compile(r"\\\$|\\(?:textdollar|pounds|euro)(?![A-Za-z])|\\mathdollar")
+_DOLLARS = re.compile(r"(?:\\?\$|\\textdollar ?) ?(?P<number>\d[\d,]*(?:\.\d+)?)")
 _MATH_MARKS = re.compile(r"\$\$?|\\[()]|(?<!\\)\\[\[\]]")
 
 
@@ -140,6 +141,9 @@ def normalise(text: str) -> str:
     text = _JOINED.sub("", text)
     text = _THIN_GROUPS.sub(lambda match: _THIN.sub("", match[0]), text)
     text = _SPACED_GROUPS.sub(lambda match: match[0].replace(" ", ""), text)
+    dollars = _DOLLARS.fullmatch(text)
+    if dollars is not None:  # beside 5 cents it is another amount
+        return dollars["number"] + " \\text{dollars}"
     text = _CURRENCY.sub(" ", text)
     text = _MATH_MARKS.sub(" ", text)
     text = _SIZING.sub(" ", text)

@@ -47,7 +47,7 @@ _ALIASES = {
     "dotsm": "ldots",
     "colon": ":", "ast": "*", "bullet": "cdot", "centerdot": "cdot", "tbinom": "binom",
     "dbinom": "binom", "lt": "<", "gt": ">", "prime": "'", "varnothing": "emptyset", "langle": "(",
-    "rangle": ")", "land": "and", "wedge": "and", "lor": "or", "vee": "or", "bmod": "mod",
+    "rangle": ")", "land": "and", "wedge": "and", "lor": "or", "vee": "or",
     "implies": "Rightarrow", "iff": "Leftrightarrow", "longrightarrow": "to", "rightarrow": "to",
     "setminus": "setminus", "backslash": "setminus", "simeq": "approx", "cong": "approx",
     "sim": "sim", "degree": "circ", "degrees": "circ", "infin": "infty", "divides": "|",
@@ -78,7 +78,7 @@ _SYMBOL_COMMANDS = frozenset(GREEK) | {"hbar", "ell", "nabla", "partial", "mho",
 
 _TOKEN = re.compile(
     r"(?P<space> )"
-    r"|(?P<number>(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d+)(?:\.\d+)?(?:[eE][-+]?\d+(?![\d.]))?"
+    r"|(?P<number>(?:\d{1,3}(?:,\d{3})+(?!\d|,\d)|\d+)(?:\.\d+)?(?:[eE][-+]?\d+(?![\d.]))?"
     r"|\.\d+(?:[eE][-+]?\d+)?)"
     r"|\\(?P<command>[A-Za-z]+)(?P<star>\*)?|\\(?P<escaped>.)"
     r"|(?P<letters>[A-Za-z]+)|(?P<operator><=|>=|!=|==|\*\*|->|=>|[-+*/^_!'|,;:.()\[\]{}=<>&%\"?@`~#])"
@@ -167,7 +167,8 @@ def _number(match: re.Match[str], options: Options, text: str) -> tuple[str, int
     written, end = match["number"], match.end()
     before = text[: match.start()].rstrip()[-1:] if "," in written else ""
     is_in_list = before == "," or (before in ("(", "[") and text[end : end + 1] in (")", "]", ","))
-    if "," in written and (is_in_list or not options.thousands):
+    # Nobody writes the items of a list with zeros before them: `1,000` is no 1 and 0.
+    if "," in written and ",0" not in written and (is_in_list or not options.thousands):
         cut = written.index(",")
         return written[:cut], match.start() + cut
     lowered = written.lower()

@@ -48,7 +48,7 @@ class Union:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relation:
-    """`left operator right`, the operator one of `= < <= != in other`."""
+    """`left operator right`: one of `= < <= != in notin equiv subset sim parallel perp`."""
 
     operator: str
     left: Value

@@ -13,6 +13,8 @@ _SIGNS = {
     "and": Token("command", "and", True),
     "or": Token("command", "or", True),
     "infinity": Token("command", "infty", True),
+    "mod": Token("command", "mod", True),
+    "modulo": Token("command", "mod", True),
 }
 _DEGREES = frozenset(["degrees", "degree", "deg"])
 

@@ -1,0 +1,109 @@
+"""Notation that looks alike and says something else, and the same in another notation."""
+
+import pytest
+
+from evalharness.checking.equivalence import judge_answer, read_gold
+from evalharness.checking.policy import Policy
+
+EQUAL = [
+    # Sets: braces in braces are a set in a set, but LaTeX's own braces are none.
+    ("\\{\\emptyset\\}", "\\{\\{\\}\\}"),
+    ("\\emptyset", "\\{\\}"),
+    ("{\\{1,2\\}}", "\\{1,2\\}"),
+    ("\\{\\{1,2\\},\\{3\\}\\}", "\\{\\{3\\},\\{2,1\\}\\}"),
+    ("\\{3\\}", "3"),
+    # Sets of reals by their points.
+    ("\\mathbb{R}^+", "(0,\\infty)"),
+    ("\\mathbb{R}_{>0}", "x > 0"),
+    ("\\mathbb{R}_{\\geq 0}", "[0,\\infty)"),
+    ("x\\in\\mathbb{R}^-", "x<0"),
+    ("(0,1]\\cup(1,2)", "(0,2)"),
+    ("(0,1)\\cup\\{1\\}\\cup(1,2)", "(0,2)"),
+    ("(1,3)\\cup(0,2)", "(0,3)"),
+    ("[0,1]\\cup[1,2]", "[0,2]"),
+    ("(0,5)\\setminus\\{2\\}", "(0,2)\\cup(2,5)"),
+    ("\\mathbb{R}\\setminus\\{0,1\\}", "x\\neq 0, 1"),
+    ("\\mathbb{R}-\\{0\\}", "x\\ne 0"),
+    # Congruences by residue.
+    ("n\\equiv 3\\pmod 7", "n\\equiv 10\\pmod{7}"),
+    ("x\\equiv 3 (mod 7)", "x \\equiv -4 \\mod 7"),
+    ("x\\equiv 3 \\pmod{7}", "3 \\text{ mod } 7"),
+    ("n \\equiv 2k+1 \\pmod 4", "n\\equiv 1+2k \\pmod{4}"),
+    ("2", "17 \\bmod 5"),
+    # Determinants, factorials, derivatives.
+    ("-2", "\\begin{vmatrix}1&2\\\\3&4\\end{vmatrix}"),
+    ("\\begin{vmatrix}a&b\\\\c&d\\end{vmatrix}", "ad-bc"),
+    ("\\begin{vmatrix}1&0&2\\\\0&3&0\\\\4&0&5\\end{vmatrix}", "-9"),
+    ("15", "5!!"),
+    ("48", "6!!"),
+    ("(2n-1)!!", "\\frac{(2n)!}{2^n n!}"),
+    ("\\frac{d^2y}{dx^2}", "\\frac{d^2 y}{d x^2}"),
+    ("\\frac{dy}{dx}=2x", "2x"),
+    ("\\frac{ad}{bd}", "\\frac ab"),
+    # Relations that are symmetric.
+    ("AB \\parallel CD", "CD \\parallel AB"),
+    # Money, angles, thousands, labels, words.
+    ("50\\text{ cents}", "\\$0.50"),
+    ("5¢", "5 \\text{ cents}"),
+    ("5", "\\$5"),
+    ("\\$1,000", "1000"),
+    ("90^\\circ", "\\frac{\\pi}{2}\\text{ radians}"),
+    ("(1000,2000)", "(1,000, 2,000)"),
+    ("\\text{Max: } 5, \\text{Min: } 3", "5, 3"),
+    ("a=1, b=2", "(1,2)"),
+    ("x=1, x=2", "2, 1"),
+    ("\\text{ellipse}", "\\text{an ellipse}"),
+    ("\\text{undefined}", "\\text{DNE}"),
+]
+
+DIFFERENT = [
+    ("\\emptyset", "\\{\\emptyset\\}"),
+    ("\\{1,2\\}", "\\{\\{1,2\\}\\}"),
+    ("\\{1,2\\}", "\\{1,\\{2\\}\\}"),
+    ("\\{3\\}", "\\{\\{3\\}\\}"),
+    ("\\mathbb{R}^+", "[0,\\infty)"),
+    ("\\mathbb{R}^+", "\\mathbb{R}"),
+    ("(0,1)\\cup(1,2)", "(0,2)"),
+    ("(0,5)\\setminus\\{2\\}", "(0,5)"),
+    ("x\\neq 0,1", "x \\neq 1, 2"),
+    ("x\\neq 0,1", "0,1"),
+    ("n\\equiv 3\\pmod 7", "n\\equiv 3\\pmod 5"),
+    ("n\\equiv 3\\pmod 7", "n\\equiv -3\\pmod 7"),
+    ("3", "17 \\bmod 5"),
+    ("\\begin{pmatrix}1&2\\\\3&4\\end{pmatrix}", "\\begin{vmatrix}1&2\\\\3&4\\end{vmatrix}"),
+    ("3!!", "(3!)!"),
+    ("(2n-1)!!", "((2n-1)!)!"),
+    ("\\frac{dy}{dx}", "\\frac{y}{x}"),
+    ("\\frac{\\partial f}{\\partial x}", "\\frac{f}{x}"),
+    ("AB \\parallel CD", "AB \\perp CD"),
+    ("x\\notin A", "x \\in A"),
+    ("5\\text{ cents}", "\\$5"),
+    ("90^\\circ", "90\\text{ radians}"),
+    ("1,000", "(1,0)"),
+    ("\\text{Max: } 5, \\text{Min: } 3", "3, 5"),
+    ("a=1, b=2", "2, 1"),
+]
+
+
+@pytest.mark.parametrize(("gold", "answer"), EQUAL)
+def test_the_same_in_another_notation_is_correct(gold: str, answer: str) -> None:
+    assert judge_answer((gold,), answer, Policy()).status == "correct"
+
+
+@pytest.mark.parametrize(("gold", "answer"), DIFFERENT)
+def test_what_only_looks_alike_is_incorrect_both_ways(gold: str, answer: str) -> None:
+    assert judge_answer((gold,), answer, Policy()).status == "incorrect"
+    if (gold, answer) != ("a=1, b=2", "2, 1") and ":" not in gold:  # a label has no order to keep
+        assert judge_answer((answer,), gold, Policy()).status == "incorrect"
+
+
+@pytest.mark.parametrize("pair", [("3 \\pmod 7", "3"), ("\\frac{d}{dx}x^2", "2x")])
+def test_what_is_not_known_is_left_undecided(pair: tuple[str, str]) -> None:
+    gold, answer = pair
+    assert judge_answer((gold,), answer, Policy()).status in ("unparsed", "error")
+    assert judge_answer((answer,), gold, Policy()).status == "unparsed"
+
+
+def test_a_reading_names_residues_and_factorials() -> None:
+    assert read_gold("n \\equiv 3 \\pmod 7").read_as == "n equiv 3 mod 7"
+    assert read_gold("7!!").read_as == "7!!"
