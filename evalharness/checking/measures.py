@@ -58,7 +58,8 @@ def _compound(tokens: Tokens[Token]) -> Quantity | None:
     if (
         len(tokens) < 4
         or len(tokens) % 2
-        or [t.kind for t in tokens] != ["number", "word"] * (len(tokens) // 2)
+        or any(token.kind != "number" for token in tokens[::2])
+        or any(token.kind != "word" and not token.is_upright for token in tokens[1::2])
     ):
         return None
     units = [parse_unit(token.text) for token in tokens[1::2]]

@@ -43,6 +43,10 @@ _CHOICE = re.compile(
     r"\(?(?P<letter>[A-F])\) ?\}? (?!\\text ?\{ ?(?:and|or)\b)"
     r"(?P<content>(?:\d|\\(?:d?frac|sqrt|text)(?![A-Za-z])).{0,200})"
 )
+_UNIT_LETTER = re.compile(
+    r"(?P<number>-?(?:\d[\d,]*(?:\.\d+)?|\\frac ?\{ ?\d+ ?\} ?\{ ?\d+ ?\})) "
+    r"(?P<unit>(?:[mgshLNJWVAK]|[ck]m|mm)(?:\^ ?(?:\d|\{ ?\d ?\}))?)"
+)
 _OPTION = re.compile(r"\(?(?P<letter>[A-J])[).:]")
 _DECIMAL_COMMA = re.compile(r"-? ?\d+,\d+")
 
@@ -95,6 +99,9 @@ def _other_spellings(text: str) -> list[str]:
     others = []
     if _is_decimal_comma(text):
         others.append(text.replace(",", "."))
+    measured = _UNIT_LETTER.fullmatch(text)
+    if measured is not None:  # a letter behind a blank may be a variable or a unit
+        others.append(f"{measured['number']} \\text{{{measured['unit']}}}")
     chain = _CHAIN.fullmatch(text)
     if chain is not None:  # x = y = 0 says it of both
         others.append(", ".join(f"{n} = {chain['value']}" for n in chain["names"].split("=")))

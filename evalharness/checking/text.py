@@ -87,6 +87,14 @@ _BARE_UNIT = re.compile(
     r"(?:m?s|hr?|min|[ck]?m|k?g|mol|L|K)(?:\^?\{?-?\d\}?)?)$"
 )
 """A quotient of units behind a number, set as mathematics: `9.8 m/s^2`."""
+_UNIT_FRACTION = re.compile(
+    r"(?:(?<=\d)|(?<=\d\})) ?\\[dt]?frac ?\{ ?(?P<over>(?:\\(?:text|mathrm|rm|textrm) ?\{ ?)?"
+    r"(?:k?m|[cm]m|ft|mi|miles|k?g|mg|k?J|N|W|rad|mol|km)(?: ?\})?) ?\}"
+    r" ?\{ ?(?P<under>(?:\\(?:text|mathrm|rm|textrm) ?\{ ?)?"
+    r"(?:m?s|hr?|hour|sec|min|[ck]?m|k?g|mol|L|K)(?: ?\})?(?:\^\{?\d\}?)?(?: ?\})?) ?\}$"
+)
+"""The same as a fraction: `9.8 \\frac{m}{s^2}`."""
+_TEXT_MARKS = re.compile(r"\\(?:text|mathrm|rm|textrm)|[{} ]")
 _CLOCK = re.compile(
     r"(?P<time>\d(?P<minutes>:\d\d)?)(?P<gap> ?(?P<brace>\\(?:text|mathrm|textrm|mbox) ?\{ ?)?)"
     r"(?P<half>[AaPp])(?(minutes)\.? ?[Mm]\.?|\. ?[Mm]\.?)(?![A-Za-z])"
@@ -152,15 +160,23 @@ def normalise(text: str) -> str:
     text = text.replace("...", " \\ldots ")
     if "m" in text.lower():
         text = _CLOCK.sub(_half_of_day, text)
-    if "/" in text:
-        text = _BARE_UNIT.sub(r" \\text{\g<unit>}", text)
     if "\\" in text:
         text = _REPEATING.sub(_repeating, text)
         text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
     if "mod" in text:
         text = _MODULO.sub(lambda match: f" \\mod {match[1] or match[2] or match[3]}", text)
-    text = _SPACING.sub(" ", text)
-    return _WHITE_SPACE.sub(" ", text).rstrip("\\ ").strip()
+    text = _WHITE_SPACE.sub(" ", _SPACING.sub(" ", text)).rstrip("\\ ").strip()
+    if "frac" in text:
+        text = _UNIT_FRACTION.sub(_unit_quotient, text)
+    if "/" in text:
+        text = _BARE_UNIT.sub(r" \\text{\g<unit>}", text)
+    return text
+
+
+def _unit_quotient(match: re.Match[str]) -> str:
+    r"""`\frac{\text{km}}{h}` as `\text{km/h}`."""
+    over, under = (_TEXT_MARKS.sub("", match[side]) for side in ("over", "under"))
+    return f" \\text{{{over}/{under}}}"
 
 
 def _half_of_day(match: re.Match[str]) -> str:

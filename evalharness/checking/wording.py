@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence as Tokens
 
 from evalharness.checking.tokens import Token, UnreadableError, exact_number
+from evalharness.checking.units import parse_unit
 
 _SIGNS = {
     "percent": Token("operator", "%", True),
@@ -95,6 +96,10 @@ def with_signs(tokens: Tokens[Token]) -> list[Token]:
             result += _postfix(word, result[-1])
         elif word in _INFIX and tokens[index + 1 :] and tokens[index + 1].kind != "word":
             result.append(Token("operator", _INFIX[word], token.is_spaced))
+        elif word == "and" and _joins_measures(tokens, index):
+            pass
+        elif word == "below" and [t.text.lower() for t in tokens[index + 1 :]] == ["zero"]:
+            raise UnreadableError("below zero")
         elif _is_out_of(tokens, index):
             result.append(Token("operator", "/", True))
             taken = 2
@@ -159,6 +164,20 @@ def _is_out_of(tokens: Tokens[Token], index: int) -> bool:
         len(around) >= 4
         and [token.text.lower() for token in around[1:3]] == ["out", "of"]
         and around[0].kind == around[3].kind == "number"
+    )
+
+
+def _joins_measures(tokens: Tokens[Token], index: int) -> bool:
+    """`5 hours and 30 minutes`, which is one time and no list."""
+    around = tokens[max(index - 2, 0) : index + 3]
+    if [token.kind == "number" for token in around] != [True, False, False, True, False]:
+        return False
+    larger, smaller = parse_unit(around[1].text), parse_unit(around[4].text)
+    return (
+        larger is not None
+        and smaller is not None
+        and larger.dimensions == smaller.dimensions
+        and larger.factor > smaller.factor
     )
 
 

@@ -44,6 +44,17 @@ EQUAL = [
     ("30", "30 min"),
     ("6\\text{ feet }2\\text{ inches}", "6\\text{ ft } 2\\text{ in}"),
     ("2", "\\min(2, 3)"),
+    ("60", "60\\ \\frac{km}{h}"),
+    ("9.8", "9.8\\,\\frac{\\mathrm{m}}{\\mathrm{s}^2}"),
+    ("9.8 m/s^2", "9.8 \\frac{m}{s^2}"),
+    ("1.5", "\\frac{3}{2}\\frac{m}{s}"),
+    ("5.5\\text{ hours}", "5\\text{ hours and }30\\text{ minutes}"),
+    ("125\\text{ min}", "2\\text{ h }5\\text{ min}"),
+    ("5", "5\\,m^2"),
+    ("5", "5 m³"),
+    ("5m^2", "5 m^2"),
+    ("5\\text{ m}", "5 m"),
+    ("2, 3", "2 \\text{ boys and } 3\\text{ girls}"),
     # What only announces or names.
     ("5", "\\text{about } 5"),
     ("5", "5 \\text{ more than Bob}"),
@@ -66,6 +77,11 @@ def test_words_that_say_the_same(gold: str, answer: str) -> None:
 
 
 DIFFERENT = [
+    ("9.8 m/s^2", "9.8 \\frac{m}{s}"),
+    ("2", "2\\frac{m}{n}"),
+    ("5\\text{ hours}", "5\\text{ hours and }30\\text{ minutes}"),
+    ("5", "5 x"),
+    ("5\\text{ m}", "5 s"),
     ("5", "5 \\text{ million}"),
     ("5", "5 \\text{ dozen}"),
     ("5", "\\text{not } 5"),
