@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from evalharness.checking.cutting import trimmed
 from evalharness.checking.forms import expanded_signs, has_words
@@ -44,9 +45,10 @@ _CHOICE = re.compile(
     r"(?P<content>(?:\d|\\(?:d?frac|sqrt|text)(?![A-Za-z])).{0,200})"
 )
 _UNIT_LETTER = re.compile(
-    r"(?P<number>-?(?:\d[\d,]*(?:\.\d+)?|\\frac ?\{ ?\d+ ?\} ?\{ ?\d+ ?\})) "
-    r"(?P<unit>(?:[mgshLNJWVAK]|[ck]m|mm)(?:\^ ?(?:\d|\{ ?\d ?\}))?)"
+    r"(?P<number>-?(?:\d[\d,]*(?:\.\d+)?|\\[dt]?frac ?\{ ?\d+ ?\} ?\{ ?\d+ ?\}))"
+    r"(?: ?\\[,;: ] ?|~)(?P<unit>(?:[mgshLNJWVAK]|[ck]m|mm)(?:\^ ?(?:\d|\{ ?\d ?\}))?)"
 )
+"""A letter behind a blank that was asked for may be a unit; `6 m` is 6 times m."""
 _OPTION = re.compile(r"\(?(?P<letter>[A-J])[).:]")
 _DECIMAL_COMMA = re.compile(r"-? ?\d+,\d+")
 
@@ -89,6 +91,10 @@ def read(text: str) -> tuple[Reading, ...]:
             readings.append(_read_text(other, Options()))
         except UnreadableError as error:
             failure = failure or error
+    measured = _UNIT_LETTER.fullmatch(text.strip("$. "))
+    if measured is not None:
+        plain = f"{measured['number']} \\text{{{measured['unit']}}}"
+        readings.append(replace(_read_text(plain, Options()), is_guess=True))
     if not readings:
         raise failure or UnreadableError("nothing is left")
     return tuple(readings)
@@ -99,9 +105,6 @@ def _other_spellings(text: str) -> list[str]:
     others = []
     if _is_decimal_comma(text):
         others.append(text.replace(",", "."))
-    measured = _UNIT_LETTER.fullmatch(text)
-    if measured is not None:  # a letter behind a blank may be a variable or a unit
-        others.append(f"{measured['number']} \\text{{{measured['unit']}}}")
     chain = _CHAIN.fullmatch(text)
     if chain is not None:  # x = y = 0 says it of both
         others.append(", ".join(f"{n} = {chain['value']}" for n in chain["names"].split("=")))
