@@ -1,8 +1,9 @@
 """What the parent and its workers say to each other.
 
 A request is a line of JSON about a batch and then its texts, one after the other, as bytes: most of
-what is sent is text, and escaping it costs more than all the rest. A reply is one line of JSON a
-text, read with nothing but `json`: who wrote it has read what a model wrote.
+what is sent is text, and escaping it costs more than all the rest. The replies come in their order,
+several in a line of JSON, and are read with nothing but `json`: who wrote them has read what a
+model wrote.
 """
 
 from __future__ import annotations
@@ -60,14 +61,17 @@ def request_bytes(requests: Sequence[Request], limit_seconds: float) -> bytes:
     asked: list[tuple[int, tuple[str, ...], int, int | None]] = []
     texts = []
     known: Policy | None = None
-    number = 0
+    answer_format: tuple[str, ...] | None = None
+    number = places = 0
     for each in requests:
         # Finding a policy by its fields takes longer than all the rest.
         if each.policy is not known:
             known = each.policy
             number = policies.setdefault(known, len(policies))
         if isinstance(each, Submission):
-            places = formats.setdefault(each.answer_format, len(formats))
+            if each.answer_format is not answer_format:
+                answer_format = each.answer_format
+                places = formats.setdefault(answer_format, len(formats))
             text = each.response.encode("utf-8", "surrogatepass")
             asked.append((len(text), each.golds, number, places))
         else:
@@ -119,23 +123,39 @@ def _policy(changes: str) -> Policy:
     return Policy.from_table(json.loads(changes))
 
 
-def reply_line(reply: Outcome | Decided | Readings) -> str:
-    """A worker's reply; the answers of a submission are named by their place in the response."""
+def reply_line(replies: Sequence[Outcome | Decided | Readings]) -> str:
+    """A worker's replies to the next requests."""
+    return _encode(list(map(_plain, replies))) + "\n"
+
+
+def _plain(reply: Outcome | Decided | Readings) -> tuple[Any, ...]:
+    """As JSON can hold it; the answers of a submission are named by their place in the response."""
     if isinstance(reply, Outcome):
-        return _encode(astuple(reply)) + "\n"
+        return astuple(reply)
     if isinstance(reply, Decided):
-        return _encode(_listed(*reply)) + "\n"
+        return _listed(*reply)
     strict, lenient, _ = reply
-    return _encode((_place(strict), None if lenient is strict else _place(lenient))) + "\n"
+    return (_place(strict), None if lenient is strict else _place(lenient))
 
 
-def reply_of(line: bytes, request: Request) -> Reply:
+def read_line(line: bytes) -> list[Any]:
+    """What is in a worker's line, for `reply_of` to read.
+
+    Raises:
+        ValueError: it is no list.
+    """
+    found = _decode(line.decode("ascii"))
+    if not isinstance(found, list):
+        raise ValueError(f"no list of replies: {line[:80]!r}")
+    return found
+
+
+def reply_of(reply: Any, request: Request) -> Reply:
     """The reply to a request.
 
     Raises:
-        ValueError: the line is no reply.
+        ValueError: it is none.
     """
-    reply = _decode(line.decode("ascii"))
     try:
         if isinstance(request, Comparison):
             return _outcome(*reply)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import math
 import os
 import selectors
 import subprocess
@@ -13,15 +12,15 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from evalharness.checking.checkers import DEFAULT_CHECKER
-from evalharness.checking.messages import Request, request_bytes
+from evalharness.checking.messages import Request, read_line, request_bytes
+from evalharness.checking.progress import Progress, shared_page
 from evalharness.errors import EvalHarnessError
 from evalharness.paths import PACKAGE
 
 _START_SECONDS = 120.0
-_LOOK_SECONDS = 0.05
-"""Asking what a worker has computed costs as much as some answers: not before each of them."""
 _MOST_WAITING = 5
 """A worker that is kept from computing may take so many times its limit on the clock."""
 _PIPE_BYTES = 1 << 20
@@ -50,18 +49,22 @@ class WorkerProcess:
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         # -P: a file in the user's folder can't shadow a module. -m needs the package's own folder.
         command = [sys.executable, "-P", "-m", "evalharness.checking.worker"]
+        command += ["--memory-limit-bytes", str(memory_limit_bytes), "--checker", checker]
         inherited = os.environ.get("PYTHONPATH")
         path = os.pathsep.join([str(PACKAGE.parent), *([inherited] if inherited else [])])
         try:
-            self._process = subprocess.Popen(
-                [*command, "--memory-limit-bytes", str(memory_limit_bytes), "--checker", checker],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._messages,
-                bufsize=0,
-                # sympy orders some things by hash: one answer, one verdict, every time.
-                env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0"},
-            )
+            with shared_page() as page:
+                self._progress = Progress(page.fileno())
+                self._process = subprocess.Popen(
+                    [*command, "--progress-file", str(page.fileno())],
+                    pass_fds=[page.fileno()],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self._messages,
+                    bufsize=0,
+                    # sympy orders some things by hash: one answer, one verdict, every time.
+                    env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0"},
+                )
         except OSError as error:
             self._messages.close()
             raise CheckerError(
@@ -75,7 +78,7 @@ class WorkerProcess:
         _widen(self._stdin.fileno())
         os.set_blocking(self._stdout.fileno(), False)
         self._received = b""
-        self._last_look, self._worked_before = -math.inf, 0.0
+        self._num_received = 0
         self._to_write = memoryview(b"")
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._stdout, selectors.EVENT_READ)
@@ -92,6 +95,7 @@ class WorkerProcess:
         """
         try:
             self.replies(_START_SECONDS)
+            self._num_received = 0
         except (WorkerDiedError, TimedOutError) as error:
             self.kill()
             self._process.wait()
@@ -121,36 +125,47 @@ class WorkerProcess:
         if self._to_write:
             self._selector.register(self._stdin, selectors.EVENT_WRITE)
 
-    def replies(self, timeout_seconds: float) -> list[bytes]:
-        """The next lines, at least one, in the order of what was asked.
+    def replies(self, timeout_seconds: float) -> list[Any]:
+        """The next ones, at least one, in the order of what was asked; see `messages.reply_of`.
 
         A verdict must not depend on what else the machine does: the limit is on the worker's own
         computing time where the system tells it, and on the clock at `_MOST_WAITING` times that.
 
         Raises:
-            TimedOutError: the next one took more than `timeout_seconds`; the rest wasn't begun.
-            WorkerDiedError: it was killed or crashed.
+            TimedOutError: the request at hand took more than `timeout_seconds`.
+            WorkerDiedError: it was killed or crashed, or wrote something else.
         """
         began = time.monotonic()
-        if began - self._last_look > _LOOK_SECONDS:
-            self._look(began)
-        latest = began + _MOST_WAITING * timeout_seconds
         deadline = began + timeout_seconds
         while True:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0 and deadline < latest:
-                unused = timeout_seconds - (self._cpu_seconds() - self._worked_before)
-                deadline = min(time.monotonic() + max(unused, 0.0), latest)
-                remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                raise TimedOutError(f"no answer in {timeout_seconds:g} s")
-            for key, _ in self._selector.select(remaining):
+            now = time.monotonic()
+            if now >= deadline:
+                left = self._seconds_left(timeout_seconds, began)
+                if left <= 0:
+                    raise TimedOutError(f"no answer in {timeout_seconds:g} s")
+                deadline = now + left
+            for key, _ in self._selector.select(deadline - now):
                 if key.fileobj is self._stdout:
-                    lines = self._read()
-                    if lines:
-                        return lines
+                    found = self._read()
+                    if found:
+                        self._num_received += len(found)
+                        return found
                 elif self._write():
                     self._selector.unregister(self._stdin)
+
+    @property
+    def num_held(self) -> int:
+        """The replies that it has not sent: the request behind those is the one at hand."""
+        return max(self._progress.read().num_finished - self._num_received, 0)
+
+    def _seconds_left(self, limit: float, began: float) -> float:
+        """What the request at hand may still take; one that was not begun yet, since `began`."""
+        mark = self._progress.read()
+        waited = time.monotonic() - max(mark.at, began)
+        computed = self._cpu_seconds()
+        if computed is None:
+            return limit - waited
+        return min(limit - (computed - mark.cpu_seconds), _MOST_WAITING * limit - waited)
 
     def kill(self) -> None:
         """SIGKILL; any thread may call it."""
@@ -164,17 +179,14 @@ class WorkerProcess:
         self._stdin.close()
         self._stdout.close()
         self._messages.close()
+        self._progress.close()
 
-    def _look(self, now: float) -> None:
-        """Note what the worker has computed so far, against which a limit is measured."""
-        self._last_look, self._worked_before = now, self._cpu_seconds()
-
-    def _cpu_seconds(self) -> float:
-        """What the worker has computed since it started; the clock where the system can't say."""
+    def _cpu_seconds(self) -> float | None:
+        """What the worker has computed since it started; None where the system can't say."""
         try:
             stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8")
         except OSError:
-            return time.monotonic()
+            return None
         user, system = stat.rpartition(")")[2].split()[11:13]  # in ticks, see proc(5)
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
@@ -189,12 +201,15 @@ class WorkerProcess:
         self._to_write = self._to_write[written:]
         return not self._to_write
 
-    def _read(self) -> list[bytes]:
+    def _read(self) -> list[Any]:
         chunk = os.read(self._stdout.fileno(), 1 << 16)
         if not chunk:
             raise WorkerDiedError(self._how_it_ended())
         *lines, self._received = (self._received + chunk).split(b"\n")
-        return lines
+        try:
+            return [reply for line in lines for reply in read_line(line)]
+        except ValueError as error:
+            raise WorkerDiedError(f"it wrote {chunk[:80]!r} instead of an answer") from error
 
     def _how_it_ended(self) -> str:
         try:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evalharness.checking.messages import Comparison, Reply, Request, reply_of
+from evalharness.checking.messages import Reply, Request, reply_of
 from evalharness.checking.process import (
     CheckerError,
     TimedOutError,
@@ -197,7 +197,7 @@ class _Post:
         self._asked: deque[Task] = deque()
         """In the order of their replies."""
         self._left: deque[Task] = deque()
-        """By a worker that ended: asked one at a time, to find out which of them ended it."""
+        """By a worker that ended: to be asked again."""
         self._batch_size = 1.0
         self._num_done = 0
         self._since = 0.0
@@ -225,8 +225,8 @@ class _Post:
                 self._crew.reception.dismissed(task)
             return False
         if self._left:
-            if not self._asked:
-                self._ask(deque([self._left.popleft()]))
+            left, self._left = self._left, deque()
+            self._ask(left)
         elif len(self._asked) <= self._batch_size / 2:
             self._measure()
             if not self._asked:
@@ -250,15 +250,16 @@ class _Post:
         if process is None:
             raise CheckerError("a checker's worker was asked before it was started")
         replied = self._crew.reception.replied
-        for line in process.replies(self._crew.timeout_seconds):
+        found = process.replies(self._crew.timeout_seconds)
+        for each in found:
             task = self._asked[0]
             try:
-                reply = reply_of(line, task.request)
+                reply = reply_of(each, task.request)
             except ValueError as error:
-                raise WorkerDiedError(f"it wrote {line[:80]!r} instead of an answer") from error
+                raise WorkerDiedError(f"it wrote {str(each)[:80]} instead of an answer") from error
             replied(task, reply)
             self._asked.popleft()
-            self._num_done += 1
+        self._num_done += len(found)
 
     def _measure(self) -> None:
         """Make the next batch as large as the last tasks were quick."""
@@ -270,18 +271,19 @@ class _Post:
 
     def _blame(self, error: TimedOutError | WorkerDiedError) -> None:
         """Replace the worker; give up the task that ended it, ask the others again."""
-        was_alone = len(self._asked) == 1
+        num_held = 0 if self._process is None else self._process.num_held
         self._retire()
-        task = self._asked[0]
-        if isinstance(error, WorkerDiedError):
+        at = min(num_held, len(self._asked) - 1)
+        task = self._asked[at]
+        if isinstance(error, TimedOutError):
+            del self._asked[at]
+            self._crew.reception.timed_out(task)
+        else:
             task.deaths += (str(error),)
             if len(task.deaths) == 2 and not self._crew.is_cancelled:
-                self._crew.reception.killed(self._asked.popleft())
-        # A reply to a submission may have been ready and on its way: only the next try is sure.
-        elif was_alone or isinstance(task.request, Comparison):
-            self._crew.reception.timed_out(self._asked.popleft())
-        self._left.extendleft(reversed(self._asked))
-        self._asked.clear()
+                del self._asked[at]
+                self._crew.reception.killed(task)
+        self._left, self._asked = self._asked, deque()
 
     def _all_given_up(self) -> list[Task]:
         tasks = [*self._asked, *self._left]

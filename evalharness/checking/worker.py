@@ -1,8 +1,8 @@
 """The checking process: `python -m evalharness.checking.worker`, batches in and JSON lines out.
 
 It is started by `workers.CheckerPool` as a plain subprocess, so it works from threads, notebooks,
-Ray tasks and programs without a `__main__` guard. First it writes `{"ready": true}`; then each
-request of a batch (see `messages`) gets one line in return. It ends when its input ends.
+Ray tasks and programs without a `__main__` guard. First it writes `["ready"]`; then the requests of
+a batch (see `messages`) are answered in order, several with one line. It ends when its input ends.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from evalharness.checking.judging import (
     without_comparison,
 )
 from evalharness.checking.messages import (
-    Comparison,
     Decided,
     Request,
     Submission,
@@ -35,6 +34,7 @@ from evalharness.checking.messages import (
     reply_line,
 )
 from evalharness.checking.policy import Policy
+from evalharness.checking.progress import Progress
 
 _WARM_UP = (("0.5", "\\frac{1}{2}"), ("2\\sqrt{2} x", "\\sqrt{8} x"), ("x^2+1", "x^2+y"))
 """A cheap pair, one that takes algebra, and one that runs through every stage without success."""
@@ -46,6 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m evalharness.checking.worker")
     parser.add_argument("--memory-limit-bytes", type=int, required=True)
     parser.add_argument("--checker", choices=CHECKERS, default=CHECKERS[0])
+    parser.add_argument("--progress-file", type=int, default=-1, help="a descriptor; see progress")
     options = parser.parse_args()
     protocol = _take_protocol_output()
     _settle_signals()
@@ -56,33 +57,43 @@ def main() -> None:
     for gold, answer in _WARM_UP:
         checker.judge((gold,), answer, Policy())
     _limit_memory(options.memory_limit_bytes)
-    protocol.write('{"ready": true}\n')
+    progress = Progress(options.progress_file)
+    progress.begin()
+    protocol.write('["ready"]\n')
     protocol.flush()
     _discard_messages()
-    _serve(checker, sys.stdin.buffer, protocol)
+    _serve(checker, sys.stdin.buffer, protocol, progress)
 
 
-def _serve(checker: Checker, asked: BinaryIO, protocol: TextIO) -> None:
+def _serve(checker: Checker, asked: BinaryIO, protocol: TextIO, progress: Progress) -> None:
     """Reply to each request.
 
-    A reply of the bounded stages may wait for the next few: waking the parent costs as much as
-    some of them. Around a comparison everything is sent, since it may be the last.
+    A reply may wait for the next few: waking the parent costs as much as some of them. Those that
+    wait when this process ends are lost, and asked for again; `progress` says over which request it
+    ended.
     """
+    held: list[Outcome | Decided | Readings] = []
     latest = 0.0
+
+    def send() -> None:
+        protocol.write(reply_line(held))
+        protocol.flush()
+        held.clear()
+
     while header := asked.readline():
+        progress.begin()
         batch = read_batch(header, asked.read)
         for request in batch.requests:
-            is_comparison = isinstance(request, Comparison)
-            if is_comparison or time.monotonic() > latest:
-                protocol.flush()
+            if held and time.monotonic() > latest:
+                send()
+            if not held:
                 latest = time.monotonic() + _MOST_HELD_SECONDS
             _set_alarm(batch.limit_seconds)
-            reply = _answer(checker, request)
-            _set_alarm(0)
-            protocol.write(reply_line(reply))
-            if is_comparison:
-                protocol.flush()
-        protocol.flush()
+            held.append(_answer(checker, request))
+            progress.finish()
+        _set_alarm(0)
+        if held:
+            send()
 
 
 def _take_protocol_output() -> TextIO:

@@ -13,6 +13,7 @@ from evalharness.checking.messages import (
     Request,
     Submission,
     read_batch,
+    read_line,
     reply_line,
     reply_of,
     request_bytes,
@@ -52,24 +53,29 @@ NOTHING, BOX = extract("nothing", ("box",)), extract(RESPONSE, ("box",))
 
 
 @pytest.mark.parametrize("readings", [(BOX, BOX), (NOTHING, BOX), (NOTHING, NOTHING)])
-def test_a_reply_to_a_submission_is_one_line(readings: tuple[Extraction, Extraction]) -> None:
+def test_several_replies_are_one_line(readings: tuple[Extraction, Extraction]) -> None:
     request = Submission(RESPONSE, ("25",), ("box",), LOOSE)
     found = Readings(*readings, LOOSE)
     judged = judgement(found, OUTCOME)
-    for reply, expected in ((found, found), (Decided(found, judged), judged)):
-        line = reply_line(reply)
-        assert line.index("\n") == len(line) - 1
-        assert reply_of(line.encode("ascii"), request) == expected
+    line = reply_line([found, Decided(found, judged), OUTCOME])
+    assert line.index("\n") == len(line) - 1
+    replies = read_line(line.encode("ascii"))
+    asked = (request, request, BATCH[2])
+    assert [reply_of(*pair) for pair in zip(replies, asked, strict=True)] == [
+        found,
+        judged,
+        OUTCOME,
+    ]
 
 
-def test_a_reply_to_a_comparison_keeps_its_outcome() -> None:
-    assert reply_of(reply_line(OUTCOME).encode("ascii"), BATCH[2]) == OUTCOME
-
-
-@pytest.mark.parametrize(
-    "line", [b"", b"nonsense", b"{}", b"[]", b"null", b"[1, 2]", b"\xff", b'[["box"], null, null]']
-)
-@pytest.mark.parametrize("request_", [BATCH[0], BATCH[2]])
-def test_another_line_is_no_reply(line: bytes, request_: Request) -> None:
+@pytest.mark.parametrize("line", [b"", b"nonsense", b"{}", b"null", b"\xff", b"[1"])
+def test_another_line_is_refused(line: bytes) -> None:
     with pytest.raises(ValueError, match=r".*"):
-        reply_of(line, request_)
+        read_line(line)
+
+
+@pytest.mark.parametrize("reply", [{}, [], None, 1, [1, 2], [["box"], None, None], "ready"])
+@pytest.mark.parametrize("request_", [BATCH[0], BATCH[2]])
+def test_something_else_is_no_reply(reply: object, request_: Request) -> None:
+    with pytest.raises(ValueError, match=r".*"):
+        reply_of(reply, request_)

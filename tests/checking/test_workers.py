@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
@@ -27,9 +28,10 @@ from evalharness.checking import (
 from evalharness.checking import worker as program
 from evalharness.checking.checkers import open_checker
 from evalharness.checking.extract import Extraction
-from evalharness.checking.messages import Comparison, Submission, request_bytes
+from evalharness.checking.messages import Comparison, Submission, read_line, request_bytes
 from evalharness.checking.policy import Policy
 from evalharness.checking.process import TimedOutError, WorkerDiedError, WorkerProcess
+from evalharness.checking.progress import Progress
 from evalharness.checking.serving import Crew, Reception, Task
 from evalharness.errors import InputError
 from evalharness.records import Judgement
@@ -388,24 +390,71 @@ def test_a_closed_pool_takes_nothing() -> None:
         pool.submit("\\boxed{24}", ("25",), BOX)
 
 
-def test_a_response_that_hangs_its_reader_costs_no_other_its_verdict(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    original = WorkerProcess.ask
+HAUNTED = """
+import os
+import evalharness.checking.checkers as checkers
 
-    def hang(self: WorkerProcess, requests: list[Any], seconds: float) -> object:
-        if any("hang" in getattr(request, "response", "") for request in requests):
-            raise TimedOutError  # the replies before it were ready, but not sent
-        return original(self, requests, seconds)
+original = checkers.open_checker
 
+def open_checker(name):
+    checker = original(name)
+
+    def find(response, answer_format):
+        while "hang" in response:
+            pass
+        while "sleep" in response:
+            __import__("time").sleep(60)
+        if "greedy" in response:  # as the kernel does when memory runs out
+            os.kill(os.getpid(), 9)
+        return checker.find(response, answer_format)
+
+    return checker._replace(find=find)
+
+checkers.open_checker = open_checker
+"""
+
+
+@pytest.fixture
+def haunted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Worker processes, which read every response, hang or end over some."""
+    (tmp_path / "sitecustomize.py").write_text(HAUNTED)
+    monkeypatch.setenv("PYTHONPATH", f"{Path(evalharness.__file__).parents[1]}:{tmp_path}")
     monkeypatch.setattr(workers, "_FIRST_HERE", 0)
-    monkeypatch.setattr(WorkerProcess, "ask", hang)
-    responses = [*["\\boxed{25}"] * 20, "hang", *["\\boxed{25}"] * 20]
-    with CheckerPool(num_workers=1, timeout_seconds=20) as pool:
-        found = [pool.submit(response, ("25",), BOX) for response in responses]
-        statuses = [future.result().status for future in found]
-    assert statuses == [*["correct"] * 20, "timeout", *["correct"] * 20]
-    assert found[20].result().reason == "reading response hang took more than 20 s"
+
+
+@pytest.mark.usefixtures("haunted")
+@pytest.mark.parametrize(
+    ("response", "status", "reason"),
+    [
+        ("hang", "timeout", "reading response hang took more than 0.5 s"),
+        ("sleep", "timeout", "reading response sleep took more than 0.5 s"),
+        (
+            "greedy",
+            "error",
+            "the worker died twice reading response greedy: killed by signal 9 and killed by "
+            "signal 9",
+        ),
+    ],
+)
+def test_a_response_that_ends_its_reader_costs_no_other_its_verdict(
+    response: str, status: str, reason: str
+) -> None:
+    # Those before it are judged, and their replies may be lost with the worker.
+    responses = [*["\\boxed{5^2}"] * 20, response, *["\\boxed{26}"] * 20]
+    with CheckerPool(num_workers=1, timeout_seconds=0.5) as pool:
+        submissions = [Submission(each, ("25",), BOX, Policy()) for each in responses]
+        found = pool.submit_all(submissions).result()
+    assert [each.status for each in found] == [*["correct"] * 20, status, *["incorrect"] * 20]
+    assert found[20].reason == reason
+
+
+@pytest.mark.usefixtures("haunted")
+def test_each_of_several_that_end_their_reader_is_found() -> None:
+    responses = ["greedy 1", "\\boxed{25}", "hang 2", "greedy 3", "\\boxed{25}"]
+    with CheckerPool(num_workers=1, timeout_seconds=0.5) as pool:
+        submissions = [Submission(each, ("25",), BOX, Policy()) for each in responses]
+        found = pool.submit_all(submissions).result()
+    assert [each.status for each in found] == ["error", "correct", "timeout", "error", "correct"]
 
 
 @pytest.mark.parametrize("checker", MATHEMATICAL)
@@ -420,47 +469,44 @@ def test_a_response_over_the_memory_limit_costs_no_other_its_verdict(checker: st
         assert found[1].reason.endswith("exit code 1 and exit code 1")
 
 
-def test_the_reply_to_a_comparison_is_sent_before_the_next_response_is_read() -> None:
-    sent = io.BytesIO()
-    seen = []
+def test_a_worker_says_which_request_is_at_hand_while_replies_wait() -> None:
+    sent, progress, seen = io.BytesIO(), Progress(), []
     checker = open_checker("evalharness")
 
     def find(response: str, answer_format: tuple[str, ...]) -> tuple[Extraction, Extraction]:
-        seen.append(sent.getvalue().count(b"\n"))
+        seen.append((progress.read().num_finished, sent.getvalue()))
         return checker.find(response, answer_format)
 
     requests = [
         Comparison(("25",), "5^2", Policy()),
         Submission("\\boxed{24}", ("25",), BOX, Policy()),
+        Submission("\\boxed{25}", ("25",), BOX, Policy()),
     ]
-    asked = io.BytesIO(request_bytes(requests, 60))
-    # Should the response hang its reader, the comparison must not be blamed.
+    asked = io.BytesIO(request_bytes(requests, 60) + request_bytes(requests[1:2], 60))
     protocol = io.TextIOWrapper(sent, encoding="ascii")
-    program._serve(checker._replace(find=find), asked, protocol)
-    assert seen == [1]
-    assert sent.getvalue().count(b"\n") == 2
+    program._serve(checker._replace(find=find), asked, protocol, progress)
+    assert [number for number, _ in seen] == [1, 2, 3]
+    lines = [read_line(line) for line in sent.getvalue().splitlines()]
+    # All that was asked together is sent at its end at the latest.
+    assert sum(map(len, lines)) == 4
+    assert len(lines[-1]) == 1
+    assert seen[-1][1].count(b"\n") == len(lines) - 1
+    assert progress.read().num_finished == 4
+    assert 0 < progress.read().cpu_seconds <= time.process_time()
 
 
-def test_a_response_whose_worker_the_kernel_kills_costs_no_other_its_verdict(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    original = WorkerProcess.ask
-
-    def kill(self: WorkerProcess, requests: list[Any], seconds: float) -> object:
-        if any("greedy" in getattr(request, "response", "") for request in requests):
-            os.kill(self.pid, signal.SIGKILL)  # as the kernel does when memory runs out
-        return original(self, requests, seconds)
-
-    monkeypatch.setattr(workers, "_FIRST_HERE", 0)
-    monkeypatch.setattr(WorkerProcess, "ask", kill)
-    responses = [*["\\boxed{25}"] * 20, "greedy", *["\\boxed{25}"] * 20]
-    with CheckerPool(num_workers=1, timeout_seconds=20) as pool:
-        found = [pool.submit(response, ("25",), BOX) for response in responses]
-        statuses = [future.result().status for future in found]
-    assert statuses == [*["correct"] * 20, "error", *["correct"] * 20]
-    assert found[20].result().reason == (
-        "the worker died twice reading response greedy: killed by signal 9 and killed by signal 9"
-    )
+def test_a_worker_that_is_kept_from_computing_is_given_more_time() -> None:
+    worker = WorkerProcess(memory_limit_bytes=1 << 30)
+    try:
+        worker.wait_until_ready()
+        worker.ask([Comparison(("25",), LONG_SUM, Policy())], 60)
+        os.kill(worker.pid, signal.SIGSTOP)
+        began = time.monotonic()
+        with pytest.raises(TimedOutError):
+            worker.replies(0.2)
+        assert time.monotonic() - began >= 5 * 0.2
+    finally:
+        worker.close()
 
 
 def test_verdicts_do_not_depend_on_order_or_threads(pool: CheckerPool) -> None:
@@ -572,8 +618,8 @@ def test_what_a_library_prints_does_not_reach_the_protocol() -> None:
         check=True,
     )
     ready, answer = map(json.loads, done.stdout.splitlines())
-    assert ready == {"ready": True}
-    assert answer[0] == "correct"
+    assert ready == ["ready"]
+    assert answer[0][0] == "correct"
 
 
 def test_an_unclosed_pool_does_not_hold_the_interpreter() -> None:
