@@ -17,7 +17,7 @@ PUBLISHED = ("drgrpo", "drgrpo-fast", "drgrpo-orz", "qwen2.5-math")
 CHECKERS = ("evalharness", "math-verify", *PUBLISHED)
 DEFAULT_CHECKER = CHECKERS[0]
 
-_REVISION = 3
+_REVISION = 4
 """Of ours: goes up with every change to extraction or equivalence that can change a verdict."""
 
 _MATH_VERIFY_LAYER = 1
