@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from evalharness.checking.building import (
     ends_in_number,
     is_proper,
-    marked,
     negated,
     number_of,
-    primed,
     times,
 )
 from evalharness.checking.cursor import MAX_DEPTH, Parser
 from evalharness.checking.expressions import Call, Expression, Number, Symbol, integer
 from evalharness.checking.latex import CONSTANT_COMMANDS, DECORATIONS, read_command
+from evalharness.checking.suffixes import with_suffixes
 from evalharness.checking.tokens import FUNCTIONS, Token, UnreadableError
 
 _CLOSING = {"(": ")", "[": "]", "{": "}", "\\{": "\\}", "|": "|"}
@@ -145,40 +144,8 @@ class _Parser(Parser):
         if depth > MAX_DEPTH:
             raise UnreadableError(f"nested more than {MAX_DEPTH} deep")
         start = self.position
-        value = self.atom(depth + 1)
-        while True:
-            text = self.text
-            if text == "^":
-                value = self._power(value, depth)
-            elif text == "!":
-                value = Call(self._factorial(), (value,))
-            elif text == "'":
-                self.position += 1
-                value = primed(value)
-            elif text == "%":
-                self.position += 1
-                value = Call("percent", (value,))
-            elif text == "circ":
-                self.position += 1
-                value = Call("degrees", (value,))
-            elif text == "_" and not isinstance(value, Symbol):
-                value = self._subscripted(value)
-            else:
-                break
+        value = with_suffixes(self, self.atom(depth + 1), depth)
         return self._mixed(value, start, depth)
-
-    def _factorial(self) -> str:
-        """One sign, or the two of a double factorial: `7!!` is 7 * 5 * 3, not the factorial of 7!.
-
-        Raises:
-            UnreadableError: there are more.
-        """
-        signs = ""
-        while self.take("!"):
-            signs += "!"
-        if len(signs) > 2:
-            raise UnreadableError(f"{len(signs)} factorial signs")
-        return signs
 
     def _mixed(self, value: Expression, start: int, depth: int) -> Expression:
         """The mixed number, where a whole number stands right before a fraction of two of them."""
@@ -206,36 +173,6 @@ class _Parser(Parser):
             return Call("+", (value, fraction))
         self.position = here
         return value
-
-    def _power(self, base: Expression, depth: int) -> Expression:
-        self.expect("^")
-        if self.text == "circ":
-            self.position += 1
-            return Call("degrees", (base,))
-        if self.text == "'":
-            self.position += 1
-            return primed(base)
-        if self.text == "{":
-            group = self.group_tokens()
-            if [t.text for t in group] == ["circ"]:
-                return Call("degrees", (base,))
-            if "".join(t.text for t in group) in ("st", "nd", "rd", "th"):
-                return base  # an ordinal is its number
-            if group and all(t.text == "'" for t in group):
-                for _ in group:
-                    base = primed(base)
-                return base
-            if [t.text for t in group] in (["*"], ["+"], ["-"]):
-                return marked(base, "^" + group[0].text)
-            return Call("^", (base, self.inside(group, depth)))
-        if self.text in ("+", "-") and isinstance(base, Symbol):
-            following = self.tokens[self.position + 1 : self.position + 2]
-            if not following or following[0].kind == "operator":
-                sign = self.text
-                self.position += 1
-                return marked(base, "^" + sign)
-        exponent = self.signed_power(depth + 1)
-        return Call("^", (base, exponent))
 
     def signed_power(self, depth: int) -> Expression:
         """An exponent without braces: a sign, an atom, and a power of it (2^3^4 is 2^(3^4))."""
@@ -330,12 +267,6 @@ class _Parser(Parser):
             raise UnreadableError("a subscript is missing")
         self.position += 1
         return token.text
-
-    def _subscripted(self, value: Expression) -> Expression:
-        self.expect("_")
-        if isinstance(value, Call) and value.head.startswith("decorated:"):
-            return Call(f"{value.head}_{self._subscript()}", value.args)
-        raise UnreadableError("a subscript of an expression")
 
     def arguments(
         self, depth: int, opening: str = "(", closing: str = ")"
