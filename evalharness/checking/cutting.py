@@ -120,7 +120,15 @@ def _without_remark(part: list[Token], clauses: list[str]) -> list[Token]:
     return part
 
 
+def is_statement(tokens: Tokens[Token]) -> bool:
+    """`n is even`: it says something of a name, and the name without it says nothing."""
+    start = [tokens[0].kind, *(token.text.lower() for token in tokens[1:2])]
+    return start in (["symbol", "is"], ["symbol", "are"])
+
+
 def _clause_start(part: list[Token]) -> int | None:
+    if is_statement(part):
+        return None
     for index, (token, depth) in enumerate(zip(part, depths_of(part), strict=True)):
         word = token.text.lower()
         if depth == 0 and (

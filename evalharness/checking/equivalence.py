@@ -18,8 +18,8 @@ from evalharness.checking.expressions import Number
 from evalharness.checking.policy import Policy
 from evalharness.checking.quantities import Effort, is_printed_float
 from evalharness.checking.reading import read
-from evalharness.checking.renaming import with_bound_names_of
-from evalharness.checking.structure import same_value
+from evalharness.checking.renaming import bound_names, with_bound_names_of
+from evalharness.checking.structure import is_set, same_value
 from evalharness.checking.text import canonical, shorten
 from evalharness.checking.tokens import UnreadableError
 from evalharness.checking.values import Quantity, Reading, describe
@@ -250,7 +250,7 @@ def _compare(gold: str, answer: str, policy: Policy, effort: Effort) -> Equivale
             result = same_value(left.value, right.value, policy, effort)
             if result is False and policy.rename == "either":
                 result = _same_but_for_names(left, right, policy, effort)
-            if result and not _same_clauses(left.clause, right.clause):
+            if result and not _may_agree(left, right):
                 result = None
             if result:
                 return _verdict(True, gold, answer, left, right, effort)
@@ -272,10 +272,19 @@ def _same_but_for_names(
     return None if is_undecided else False
 
 
-def _same_clauses(gold: str, answer: str) -> bool:
-    """Whether two conditions may agree: not where both name numbers, and different ones."""
-    numbers = sorted(_DIGITS.findall(gold)), sorted(_DIGITS.findall(answer))
-    return not numbers[0] or not numbers[1] or numbers[0] == numbers[1]
+def _may_agree(gold: Reading, answer: Reading) -> bool:
+    """Whether what two equal values hold for may be the same.
+
+    Not where both conditions name numbers, and different ones, nor for a set of whole numbers
+    beside one of reals: `x > 2` with `x in Z` and without.
+    """
+    numbers = sorted(_DIGITS.findall(gold.clause)), sorted(_DIGITS.findall(answer.clause))
+    if numbers[0] and numbers[1] and numbers[0] != numbers[1]:
+        return False
+    if not (is_set(gold.value) or is_set(answer.value)):
+        return True
+    kinds = [set(bound_names(each.clause).values()) - {"real"} for each in (gold, answer)]
+    return bool(kinds[0]) == bool(kinds[1])
 
 
 def _verdict(

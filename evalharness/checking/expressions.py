@@ -114,6 +114,14 @@ def exact(expression: Expression) -> Fraction | None:
     return _exact_call(expression.head, values)
 
 
+def exact_or_none(expression: Expression) -> Fraction | None:
+    """The rational value where it is cheap and defined."""
+    try:
+        return exact(expression)
+    except (TooLargeError, ZeroDivisionError):
+        return None
+
+
 def _is_one(expression: Expression) -> bool:
     return isinstance(expression, Number) and expression.value == 1
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 
-from evalharness.checking.expressions import Call, Expression, Number, Symbol, walk
+from evalharness.checking.expressions import (
+    Call,
+    Expression,
+    Number,
+    Symbol,
+    exact_or_none,
+    integer,
+    walk,
+)
 from evalharness.checking.tokens import UnreadableError
 from evalharness.checking.values import (
     INFINITY,
@@ -18,6 +27,7 @@ from evalharness.checking.values import (
     Words,
 )
 
+_MOST_INTEGERS = 200
 REALS = Symbol("mathbb:R")
 THE_LINE = Interval(
     low=Call("neg", (INFINITY,)), high=INFINITY, is_low_closed=False, is_high_closed=False
@@ -68,6 +78,24 @@ def as_set(value: Value) -> Value | None:
         above = Interval(low=right, high=INFINITY, is_low_closed=False, is_high_closed=False)
         return Union(parts=(below, above))
     return None
+
+
+def as_integers(domain: Value, value: Value) -> Value | None:
+    """The whole numbers of a bounded interval, one by one; None where there are many or others."""
+    is_natural = domain == Quantity(expression=Symbol("mathbb:N"))
+    if not is_natural and domain != Quantity(expression=Symbol("mathbb:Z")):
+        return None
+    if not isinstance(value, Interval):
+        return None
+    low, high = (exact_or_none(end) for end in (value.low, value.high))
+    if low is None or high is None or (is_natural and low < 0):
+        return None
+    first = math.ceil(low) + (low.denominator == 1 and not value.is_low_closed)
+    last = math.floor(high) - (high.denominator == 1 and not value.is_high_closed)
+    if (is_natural and first < 1) or not 0 <= last - first < _MOST_INTEGERS:
+        return None  # whether 0 is natural is a convention
+    numbers = (Quantity(expression=integer(number)) for number in range(first, last + 1))
+    return Sequence(brackets="braces", items=tuple(numbers))
 
 
 def with_ends(value: Value) -> Value:

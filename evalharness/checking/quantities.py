@@ -11,10 +11,10 @@ from evalharness.checking.expressions import (
     Expression,
     Number,
     Symbol,
-    TooLargeError,
-    exact,
+    exact_or_none,
     free_symbols,
     key,
+    show,
     walk,
 )
 from evalharness.checking.policy import Policy
@@ -26,6 +26,8 @@ MACHINE_DIGITS = 12
 """A decimal with at least so many significant digits is a printed float: it stands for any value
 that rounds to it."""
 
+_LAST_BIT = Fraction(1, 1 << 51)
+"""Relative; what a float of 64 bits may be off with the last of 17 digits."""
 _RADIANS = frozenset(["rad", "radian", "radians"])
 
 METHODS = ("number", "symbols", "structure", "rounding", "tolerance", "numeric", "sympy")
@@ -80,12 +82,17 @@ def _with_unit_letter(value: Quantity, other: str) -> Quantity:
     if value.unit or not isinstance(product, Call) or product.head != "*" or len(product.args) != 2:
         return value
     number, letter = product.args
+    power = ""
+    if isinstance(letter, Call) and letter.head == "^":
+        letter, exponent = letter.args
+        power = f"^{show(exponent)}"
     if not isinstance(number, Number) or not isinstance(letter, Symbol):
         return value
-    units = parse_unit(letter.name), parse_unit(other)
+    unit = letter.name + power
+    units = parse_unit(unit), parse_unit(other)
     if units[0] is None or units[1] is None or units[0].dimensions != units[1].dimensions:
         return value
-    return Quantity(expression=number, unit=letter.name)
+    return Quantity(expression=number, unit=unit)
 
 
 def same_expression(
@@ -155,14 +162,6 @@ def _without_base(expression: Expression) -> Expression:
             return Number(Fraction(int(digits.name)))
         return expression
     return Call(expression.head, tuple(map(_without_base, expression.args)))
-
-
-def exact_or_none(expression: Expression) -> Fraction | None:
-    """The rational value where it is cheap and defined."""
-    try:
-        return exact(expression)
-    except (TooLargeError, ZeroDivisionError):
-        return None
 
 
 def _same(left: Expression, right: Expression, policy: Policy, effort: Effort) -> bool | None:
@@ -252,7 +251,7 @@ def _rounding_step(
     step = scale * Fraction(1, 10**number.decimals)
     digits = _num_digits(number.value, number.decimals)
     if digits >= MACHINE_DIGITS and not isinstance(other, Number):
-        return step * 4
+        return max(step * 4, abs(number.value) * scale * _LAST_BIT)
     if policy.rounding != "gold-digits" or step > Fraction(1, 100):
         return None
     is_precise = digits >= 2 if is_gold else digits >= 3 and _decimal(other)[0] is None

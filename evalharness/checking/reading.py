@@ -30,6 +30,7 @@ _MATRICES = re.compile(
     r"\\end\{[pbBvV]?(?:matrix\*?|smallmatrix|array)\}"
 )
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\{(?:align|aligned|gather|gathered|equation|split)\*?\}")
+_CASES = re.compile(r"\\(?:begin|end)\{d?cases\}")
 _BOX = re.compile(r"\\(?:boxed|fbox) ?\{")
 _JOINT = re.compile(r"(?:[^A-Za-z0-9]|and|or|\\quad|\\text)*")
 _TEMPERATURE = re.compile(
@@ -65,7 +66,10 @@ def read(text: str) -> tuple[Reading, ...]:
     plain = normalise(canonical(text))
     check_length(plain)
     plain = _TEMPERATURE.sub(r"\\text{deg\g<scale>}", plain)
-    plain = _ENVIRONMENT.sub(" ", plain).replace("&=", "=") if "\\begin" in plain else plain
+    if "\\begin" in plain:
+        plain = _ENVIRONMENT.sub(" ", plain).replace("&=", "=")
+        # With a column of conditions it is a function in pieces.
+        plain = plain if "&" in plain else _CASES.sub(" ", plain)
     plain = _unboxed(plain)
     if not plain:
         raise UnreadableError("nothing is left")

@@ -27,6 +27,7 @@ from evalharness.checking.values import (
 )
 
 _COUNTERS = frozenset("knmlj")
+_INDICES = frozenset("ijklmn")
 _MOST_BOUND = 3
 _NAMES = r"(?P<names>[a-zA-Z](?:(?: , | and |; | )[a-zA-Z]\b)*)"
 _MEMBERS = re.compile(rf"\b{_NAMES} in (?:mathbb (?:\{{ )?)?(?P<kind>[ZNRQC])\b(?! (?:\}} )?[_^])")
@@ -115,8 +116,8 @@ def renamed(gold: Expression, answer: Expression) -> Expression | None:
     r"""The answer with its one unmatched name as the gold's; None where there is no such pair.
 
     Names that may differ are those of the whole parameter of a periodic solution (`k` in `k\pi`)
-    and of constants that differ in their case only (`C` and `c`). The `n` of `n - 1` is given by
-    the problem and is no other name.
+    and that of an arbitrary constant (`C` and `c`). The `n` of `n - 1` is given by the problem and
+    is no other name; nor is `r` another name of `R`.
     """
     names = free_symbols(gold), free_symbols(answer)
     only_gold, only_answer = sorted(names[0] - names[1]), sorted(names[1] - names[0])
@@ -125,13 +126,16 @@ def renamed(gold: Expression, answer: Expression) -> Expression | None:
     old, new = only_answer[0], only_gold[0]
     is_periodic = any(part == Symbol("pi") for part in walk(gold))
     is_counter = is_periodic and old in _COUNTERS and new in _COUNTERS
-    if not is_counter and old.lower() != new.lower():
+    if not is_counter and {old, new} != {"c", "C"}:
         return None
     return substitute(answer, {old: Symbol(new)})
 
 
 def bound_arguments(value: Value) -> list[str]:
-    """X and y of `f(x, y)`; none of anything else."""
+    """X and y of `f(x, y)`, n of `a_n`; none of anything else."""
+    if isinstance(value, Quantity) and isinstance(value.expression, Symbol):
+        name, _, index = value.expression.name.rpartition("_")
+        return [index] if name and index in _INDICES else []
     if not isinstance(value, Quantity) or not isinstance(value.expression, Call):
         return []
     call = value.expression

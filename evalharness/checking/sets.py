@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
-from evalharness.checking.expressions import Call, Expression, walk
+from evalharness.checking.expressions import Call, Expression, exact_or_none, walk
 from evalharness.checking.forms import as_set, with_ends
 from evalharness.checking.policy import Policy
-from evalharness.checking.quantities import Effort, exact_or_none, same_expression
+from evalharness.checking.quantities import Effort, same_expression
 from evalharness.checking.values import (
     INFINITY,
     Interval,

@@ -10,13 +10,14 @@ from evalharness.checking.cutting import (
     CLOSING,
     OPENING,
     depths_of,
+    is_statement,
     split,
     trimmed,
     without_clauses,
     without_lead_in,
 )
 from evalharness.checking.expressions import Symbol
-from evalharness.checking.forms import as_set, signed_tuple, with_ends
+from evalharness.checking.forms import THE_LINE, as_integers, as_set, signed_tuple, with_ends
 from evalharness.checking.grammar import parse
 from evalharness.checking.measures import read_quantity, read_words
 from evalharness.checking.renaming import bound_arguments
@@ -104,9 +105,7 @@ def _is_domain(condition: Value, value: Value) -> bool:
     ]
     if len(names) != 1 or not isinstance(value.left, Quantity):
         return False
-    left = value.left.expression
-    is_index = isinstance(left, Symbol) and left.name.endswith("_" + names[0])
-    return is_index or names[0] in bound_arguments(value.left)
+    return names[0] in bound_arguments(value.left)
 
 
 def _joined(groups: list[list[Token]], state: State, *, is_alternative: bool) -> Value:
@@ -165,6 +164,8 @@ def _read_single(tokens: list[Token], state: State) -> Value:
     inside = _bracketed(tokens, state)
     if inside is not None:
         return inside
+    if is_statement(tokens):
+        return Words(text=" ".join(token.text for token in tokens).lower())
     labelled = _read_labelled(tokens, state)
     return labelled if labelled is not None else read_quantity(tokens)
 
@@ -325,13 +326,31 @@ def _read_set(inner: list[Token], state: State) -> Value:
         return read_value(inner[: bars[0]], state.deeper())  # a family: {2k | k in Z}
     if len(bars) == 1 and bars[0] > 0 and inner[0].kind == "symbol":
         condition = read_value(inner[bars[0] + 1 :], state.deeper())
-        return as_set(condition) or condition
+        if bars[0] < 3 or inner[1].text != "in":
+            return as_set(condition) or condition
+        return _chosen(inner[: bars[0]], condition, state)
     value = read_value(inner, state.deeper())
     if isinstance(value, Sequence) and value.brackets == "bare":
         return Sequence(brackets="braces", items=value.items)
     if isinstance(value, Quantity | Sequence | Relation):
         return Sequence(brackets="braces", items=(value,))
     return value
+
+
+def _chosen(member: list[Token], condition: Value, state: State) -> Value:
+    """Those of a set (`x in Z`) that meet a condition."""
+    domain = with_ends(read_value(member[2:], state.deeper()))
+    points = as_set(condition) or condition
+    if as_set(domain) == THE_LINE:
+        return points
+    if as_set(domain) is not None and isinstance(condition, Relation):
+        name = Quantity(expression=Symbol(member[0].text))
+        chosen = Relation(operator="in", left=name, right=domain)
+        return Sequence(brackets="bare", items=(chosen, condition))
+    whole = as_integers(domain, points)
+    if whole is None:
+        state.clauses.append(" ".join(token.text for token in member))
+    return whole or points
 
 
 def _read_labelled(tokens: list[Token], state: State) -> Value | None:

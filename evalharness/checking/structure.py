@@ -40,6 +40,9 @@ def same_value(gold: Value, answer: Value, policy: Policy, effort: Effort) -> bo
     if isinstance(gold, Words) or isinstance(answer, Words):
         return _words(gold, answer, policy)
     if isinstance(gold, Quantity) and isinstance(answer, Quantity):
+        if policy.letter_case == "ignore" and _are_one_option(gold, answer):
+            effort.note("symbols")
+            return True
         result = same_quantity(gold, answer, policy, effort)
         if result is False and policy.rename == "either":
             other = renamed(gold.expression, answer.expression)
@@ -48,7 +51,7 @@ def same_value(gold: Value, answer: Value, policy: Policy, effort: Effort) -> bo
         return result
     if isinstance(gold, Matrix) or isinstance(answer, Matrix):
         return same_matrices(gold, answer, policy, effort)
-    if _is_set(gold) or _is_set(answer):
+    if is_set(gold) or is_set(answer):
         return same_sets(gold, answer, policy, effort)
     effort.note("structure")
     if isinstance(gold, Sequence) and isinstance(answer, Sequence):
@@ -60,11 +63,20 @@ def same_value(gold: Value, answer: Value, policy: Policy, effort: Effort) -> bo
     return False
 
 
-def _is_set(value: Value) -> bool:
+def _are_one_option(gold: Quantity, answer: Quantity) -> bool:
+    """Whether both are the letter of one option, in whichever case: `B` and `b`."""
+    names = [
+        side.expression.name if isinstance(side.expression, Symbol) and not side.unit else ""
+        for side in (gold, answer)
+    ]
+    return names[0].upper() == names[1].upper() and names[0].upper() in tuple("ABCDEFGHIJ")
+
+
+def is_set(value: Value) -> bool:
     """Whether only its points count: an interval, a union, or several conditions at once."""
     if isinstance(value, Sequence) and value.brackets == "bare":
         return all(isinstance(item, Relation) and as_set(item) for item in value.items)
-    return not isinstance(value, Relation) and as_set(value) is not None
+    return as_set(value) is not None
 
 
 def _sequence_and_one(

@@ -96,6 +96,8 @@ def with_signs(tokens: Tokens[Token]) -> list[Token]:
             result += _postfix(word, result[-1])
         elif word in _INFIX and tokens[index + 1 :] and tokens[index + 1].kind != "word":
             result.append(Token("operator", _INFIX[word], token.is_spaced))
+        elif word in ("is", "equals") and _names_value(tokens, index):
+            result.append(Token("operator", "=", True))
         elif word == "and" and _joins_measures(tokens, index):
             pass
         elif word == "below" and [t.text.lower() for t in tokens[index + 1 :]] == ["zero"]:
@@ -165,6 +167,12 @@ def _is_out_of(tokens: Tokens[Token], index: int) -> bool:
         and [token.text.lower() for token in around[1:3]] == ["out", "of"]
         and around[0].kind == around[3].kind == "number"
     )
+
+
+def _names_value(tokens: Tokens[Token], index: int) -> bool:
+    """`x is 5`, which is `x = 5`."""
+    after = tokens[index + 1 : index + 2]
+    return index == 1 and tokens[0].kind == "symbol" and bool(after) and after[0].kind != "word"
 
 
 def _joins_measures(tokens: Tokens[Token], index: int) -> bool:

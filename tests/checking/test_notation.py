@@ -40,6 +40,19 @@ EQUAL = [
     ("\\frac{d^2y}{dx^2}", "\\frac{d^2 y}{d x^2}"),
     ("\\frac{dy}{dx}=2x", "2x"),
     ("\\frac{ad}{bd}", "\\frac ab"),
+    # Whole numbers of an interval, pieces of a set, a system, an index, a sentence.
+    ("\\{x \\in \\mathbb{Z} \\mid 1\\le x\\le3\\}", "\\{1,2,3\\}"),
+    ("\\{x \\in \\mathbb{N} \\mid 0<x<4\\}", "\\{1,2,3\\}"),
+    ("\\{x \\in \\mathbb{Z} : x>2\\}", "x>2, x\\in\\mathbb{Z}"),
+    ("\\{x \\in \\mathbb{Z} : x>2\\}", "\\{n \\in \\mathbb{Z} : n>2\\}"),
+    ("\\{x \\in (0,5) : x > 2\\}", "(2,5)"),
+    ("\\begin{cases}x=1\\\\y=2\\end{cases}", "(1,2)"),
+    ("a_n=2n-1", "a_k=2k-1"),
+    ("5", "x \\text{ is } 5"),
+    ("n \\text{ is even}", "\\text{n is even}"),
+    ("\\text{(B)}", "b"),
+    ("x^2+C", "x^2+c"),
+    ("1/3", "0.33333333333333331"),
     # Relations that are symmetric.
     ("AB \\parallel CD", "CD \\parallel AB"),
     # Money, angles, thousands, labels, words.
@@ -76,6 +89,14 @@ DIFFERENT = [
     ("\\frac{dy}{dx}", "\\frac{y}{x}"),
     ("\\frac{\\partial f}{\\partial x}", "\\frac{f}{x}"),
     ("AB \\parallel CD", "AB \\perp CD"),
+    ("\\{x \\in \\mathbb{Z} \\mid 1\\le x\\le3\\}", "[1,3]"),
+    ("\\begin{cases}x=1\\\\y=2\\end{cases}", "(2,1)"),
+    ("v_x=2x", "v_y=2y"),
+    ("6", "x \\text{ is } 5"),
+    ("\\pi R^2", "\\pi r^2"),
+    ("Kx", "kx"),
+    ("\\Delta x", "\\delta x"),
+    ("A+B", "a+b"),
     ("x\\notin A", "x \\in A"),
     ("5\\text{ cents}", "\\$5"),
     ("90^\\circ", "90\\text{ radians}"),
@@ -97,7 +118,19 @@ def test_what_only_looks_alike_is_incorrect_both_ways(gold: str, answer: str) ->
         assert judge_answer((answer,), gold, Policy()).status == "incorrect"
 
 
-@pytest.mark.parametrize("pair", [("3 \\pmod 7", "3"), ("\\frac{d}{dx}x^2", "2x")])
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("3 \\pmod 7", "3"),
+        ("\\frac{d}{dx}x^2", "2x"),
+        ("\\{x \\in \\mathbb{Z} : x>2\\}", "(2,\\infty)"),
+        (
+            "\\{n \\in \\mathbb{N} : n \\text{ is even}\\}",
+            "\\{n \\in \\mathbb{N} : n \\text{ is odd}\\}",
+        ),
+        ("n \\text{ is even}", "n \\text{ is odd}"),
+    ],
+)
 def test_what_is_not_known_is_left_undecided(pair: tuple[str, str]) -> None:
     gold, answer = pair
     assert judge_answer((gold,), answer, Policy()).status in ("unparsed", "error")
