@@ -42,7 +42,7 @@ class Policy:
     """`either`: bound names (`f(x) = x`, an integer `k`) may be others; `strict`: only the same."""
 
     letter_case: Literal["ignore", "compare"] = "ignore"
-    """Of words (`yes`, `Monday`, `(b)`); variables always keep their case."""
+    """Of words (`yes`, `Monday`) and of a lone option (`(b)`); variables always keep their case."""
 
     rounding: Literal["none", "gold-digits"] = "none"
     """`gold-digits`: a value that rounds to the gold is right too, where the gold is a decimal with

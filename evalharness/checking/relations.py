@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from evalharness.checking.cutting import NEGATIONS
 from evalharness.checking.expressions import (
     Call,
     Expression,
@@ -91,7 +92,7 @@ def right_side(value: Value) -> Value:
 def _is_name(value: Value) -> bool:
     """Whether it only names something: `x`, `f(n)`, `(x, y)`, `NO/BO`, `Maximum`."""
     if isinstance(value, Words):
-        return True
+        return not NEGATIONS & set(value.text.split())
     if isinstance(value, Sequence):
         return all(_is_name(item) for item in value.items)
     if not isinstance(value, Quantity):

@@ -215,6 +215,10 @@ def _labels(items: Items[Value]) -> dict[str, Value]:
             labels[left.text] = item.right
         elif isinstance(left, Quantity) and isinstance(left.expression, Symbol):
             labels[left.expression.name] = item.right
+        elif isinstance(left, Quantity) and isinstance(left.expression, Call):
+            if not left.expression.head.startswith("apply:"):
+                return {}
+            labels[left.expression.head] = item.right
     return labels if len(labels) == len(items) else {}
 
 
