@@ -37,7 +37,7 @@ _TEMPERATURE = re.compile(
     r"\^ ?\{? ?\\circ ?\}? ?(?:\\(?:text|mathrm|rm|textrm) ?\{)? ?(?P<scale>[CF])(?![A-Za-z])\}?"
 )
 _THOUSANDS = re.compile(r"\d,\d{3}(?!\d)")
-_MAYBE_SCIENTIFIC = re.compile(r"(?<![\d.])\d+e[-+]\d", re.IGNORECASE)
+_MAYBE_SCIENTIFIC = re.compile(r"(?<![\d.])(?!1e)\d+e[-+]\d", re.IGNORECASE)
 _SHORT_RUN = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{3,4}(?![A-Za-z])")
 _CHAIN = re.compile(r"(?P<names>[a-z](?: ?= ?[a-z]){1,5}) ?= ?(?P<value>[^=]{1,60})")
 _CHOICE = re.compile(

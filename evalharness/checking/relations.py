@@ -175,7 +175,9 @@ def _assignments(gold: Relation, answer: Relation, policy: Policy, same: Same) -
     wanted, given = bound_arguments(gold.left), bound_arguments(answer.left)
     is_renamed = wanted and len(wanted) == len(given) and wanted != given
     if policy.rename == "either" and is_renamed and isinstance(right, Quantity):
-        names = {old: Symbol(new) for old, new in zip(given, wanted, strict=True)}
+        # Swapped, so that n is another name in `f(q) = n`.
+        pairs = list(zip(given, wanted, strict=True))
+        names = {old: Symbol(new) for old, new in [(new, old) for old, new in pairs] + pairs}
         expression = substitute(right.expression, dict[str, Expression](names))
         right = Quantity(expression=expression, unit=right.unit)
     return same(gold.right, right)
