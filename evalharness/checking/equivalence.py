@@ -245,6 +245,7 @@ def _compare(gold: str, answer: str, policy: Policy, effort: Effort) -> Equivale
             gold_read=shorten(describe(golds[0].value)),
         )
     results = []
+    reason = ""
     for left in golds:
         for right in () if left.is_guess else answers:
             result = same_value(left.value, right.value, policy, effort)
@@ -252,11 +253,12 @@ def _compare(gold: str, answer: str, policy: Policy, effort: Effort) -> Equivale
                 result = _same_but_for_names(left, right, policy, effort)
             if result and not _may_agree(left, right):
                 result = None
+                reason = f"are equal, but not under the same conditions: {_conditions(left, right)}"
             if result:
                 return _verdict(True, gold, answer, left, right, effort)
             results.append(result)
     decided = None if None in results else False
-    return _verdict(decided, gold, answer, golds[0], answers[0], effort)
+    return _verdict(decided, gold, answer, golds[0], answers[0], effort, reason)
 
 
 def _same_but_for_names(
@@ -287,13 +289,24 @@ def _may_agree(gold: Reading, answer: Reading) -> bool:
     return bool(kinds[0]) == bool(kinds[1])
 
 
+def _conditions(gold: Reading, answer: Reading) -> str:
+    return " and ".join(shorten(each.clause) or "none" for each in (gold, answer))
+
+
 def _verdict(
-    result: bool | None, gold: str, answer: str, left: Reading, right: Reading, effort: Effort
+    result: bool | None,
+    gold: str,
+    answer: str,
+    left: Reading,
+    right: Reading,
+    effort: Effort,
+    reason: str = "",
 ) -> Equivalence:
+    """The verdict on two texts and their likeliest readings; `reason` is why none was found."""
     shown = f"gold {shorten(gold)} and answer {shorten(answer)}"
     status: Literal["correct", "incorrect", "unparsed"]
     if result is None:
-        status, reason = "unparsed", f"{shown} could not be compared"
+        status, reason = "unparsed", f"{shown} {reason or 'could not be compared'}"
     elif result:
         status, reason = "correct", f"{shown} are equal"
     else:

@@ -37,6 +37,8 @@ def advice(
         return _about_the_place(found, answer_format, wanted)
     if found.status in ("timeout", "error") or found.extracted is None:
         return "the checker could not decide this one: compare by hand"
+    if found.status == "unparsed" and found.answer_read is not None:
+        return f"an answer that can be compared with {wanted}; this one is for a person to judge"
     if found.status == "unparsed":
         return f"an answer that can be read as mathematics, equal to {wanted}"
     for other in _other_policies(policy):

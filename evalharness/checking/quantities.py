@@ -18,6 +18,7 @@ from evalharness.checking.expressions import (
     walk,
 )
 from evalharness.checking.policy import Policy
+from evalharness.checking.residues import is_residue, same_residues
 from evalharness.checking.units import parse_unit
 from evalharness.checking.values import INFINITY, Quantity
 from evalharness.checking.wording import are_opposite
@@ -165,8 +166,9 @@ def _without_base(expression: Expression) -> Expression:
 
 
 def _same(left: Expression, right: Expression, policy: Policy, effort: Effort) -> bool | None:
-    if isinstance(left, Call) and isinstance(right, Call) and left.head == right.head == "mod":
-        return _same_residues(left, right, policy, effort)
+    if is_residue(left) or is_residue(right):
+        effort.note("number")
+        return same_residues(left, right, lambda one, other: _same(one, other, policy, effort))
     values = exact_or_none(left), exact_or_none(right)
     if values[0] is not None and values[1] is not None:
         effort.note("number")
@@ -181,20 +183,6 @@ def _same(left: Expression, right: Expression, policy: Policy, effort: Effort) -
         effort.note("symbols")
         return False
     return None if effort.is_cheap else _same_deeply(left, right, policy, effort)
-
-
-def _same_residues(left: Call, right: Call, policy: Policy, effort: Effort) -> bool | None:
-    """Two classes of whole numbers: 3 and 10 modulo 7 are one."""
-    residues = exact_or_none(left.args[0]), exact_or_none(right.args[0])
-    moduli = exact_or_none(left.args[1]), exact_or_none(right.args[1])
-    if moduli[0] and moduli[1]:
-        effort.note("number")
-        if abs(moduli[0]) != abs(moduli[1]):
-            return False
-        if residues[0] is not None and residues[1] is not None:
-            return ((residues[0] - residues[1]) / moduli[0]).denominator == 1
-    results = [_same(*pair, policy, effort) for pair in zip(left.args, right.args, strict=True)]
-    return None if None in results else all(results)
 
 
 def _only_symbols(expression: Expression) -> bool:

@@ -18,6 +18,7 @@ from evalharness.checking.forms import as_set
 from evalharness.checking.policy import Policy
 from evalharness.checking.quantities import Effort
 from evalharness.checking.renaming import bound_arguments
+from evalharness.checking.residues import is_residue
 from evalharness.checking.sets import all_true, same_sets
 from evalharness.checking.values import (
     UNNAMED,
@@ -56,9 +57,8 @@ def _relation_and_value(
         found = as_set(relation)
         if found is not None:
             return same_sets(found, other, policy, effort)
-    if relation.operator == "equiv" and _is_residue(other):
-        pair = (relation.right, other) if is_gold else (other, relation.right)
-        return same(*pair)
+    if _is_congruence(relation):
+        return same(relation.right, other)
     if relation.operator not in ("=", "in"):
         return False if not isinstance(other, Words) else None
     if policy.assignment == "strict":
@@ -74,14 +74,17 @@ def _relation_and_value(
     return same(pair[0], pair[1])
 
 
-def _is_residue(value: Value) -> bool:
-    """Whether it is a class of numbers: 3 modulo 7."""
-    expression = value.expression if isinstance(value, Quantity) else None
-    return isinstance(expression, Call) and expression.head == "mod"
+def _is_congruence(relation: Relation) -> bool:
+    """Whether it says of which class a name is: `n` of 3 modulo 7."""
+    right = relation.right.expression if isinstance(relation.right, Quantity) else None
+    is_equal = relation.operator in ("equiv", "=")
+    return is_equal and _is_name(relation.left) and right is not None and is_residue(right)
 
 
 def right_side(value: Value) -> Value:
     """What a name is said to be: 5 of `x = 5`; the relation itself where neither side is a name."""
+    if isinstance(value, Relation) and _is_congruence(value):
+        return value.right
     if not isinstance(value, Relation) or value.operator not in ("=", "in"):
         return value
     if _is_name(value.left):
@@ -115,6 +118,8 @@ def _names_only(expression: Expression) -> bool:
 def _relations(
     gold: Relation, answer: Relation, policy: Policy, effort: Effort, same: Same
 ) -> bool | None:
+    if _is_congruence(gold) != _is_congruence(answer):
+        return same(right_side(gold), right_side(answer))
     if gold.operator != answer.operator:
         return _set_and_bound(gold, answer, policy, effort)
     names = _is_name(gold.left), _is_name(answer.left)

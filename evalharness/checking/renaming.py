@@ -26,7 +26,8 @@ from evalharness.checking.values import (
     Words,
 )
 
-_COUNTERS = frozenset("knmlj")
+COUNTERS = frozenset("knmlj")
+"""Names of whole numbers that a solution may run through."""
 _INDICES = frozenset("ijklmn")
 _MOST_BOUND = 3
 _NAMES = r"(?P<names>[a-zA-Z](?:(?: , | and |; | )[a-zA-Z]\b)*)"
@@ -125,7 +126,7 @@ def renamed(gold: Expression, answer: Expression) -> Expression | None:
         return None
     old, new = only_answer[0], only_gold[0]
     is_periodic = any(part == Symbol("pi") for part in walk(gold))
-    is_counter = is_periodic and old in _COUNTERS and new in _COUNTERS
+    is_counter = is_periodic and old in COUNTERS and new in COUNTERS
     if not is_counter and {old, new} != {"c", "C"}:
         return None
     return substitute(answer, {old: Symbol(new)})

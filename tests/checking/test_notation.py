@@ -30,6 +30,8 @@ EQUAL = [
     ("x\\equiv 3 \\pmod{7}", "3 \\text{ mod } 7"),
     ("n \\equiv 2k+1 \\pmod 4", "n\\equiv 1+2k \\pmod{4}"),
     ("2", "17 \\bmod 5"),
+    ("n\\equiv 3\\pmod 7", "n = 7k + 3"),
+    ("3 \\pmod 7", "7k - 4, k \\in \\mathbb{Z}"),
     # Determinants, factorials, derivatives.
     ("-2", "\\begin{vmatrix}1&2\\\\3&4\\end{vmatrix}"),
     ("\\begin{vmatrix}a&b\\\\c&d\\end{vmatrix}", "ad-bc"),
@@ -86,6 +88,9 @@ DIFFERENT = [
     ("n\\equiv 3\\pmod 7", "n\\equiv 3\\pmod 5"),
     ("n\\equiv 3\\pmod 7", "n\\equiv -3\\pmod 7"),
     ("3", "17 \\bmod 5"),
+    ("n\\equiv 3\\pmod 7", "n = 7k + 4"),
+    ("n\\equiv 3\\pmod 7", "14k + 3"),
+    ("n\\equiv 3\\pmod 7", "4"),
     ("\\begin{pmatrix}1&2\\\\3&4\\end{pmatrix}", "\\begin{vmatrix}1&2\\\\3&4\\end{vmatrix}"),
     ("3!!", "(3!)!"),
     ("(2n-1)!!", "((2n-1)!)!"),
@@ -129,6 +134,7 @@ def test_what_only_looks_alike_is_incorrect_both_ways(gold: str, answer: str) ->
     "pair",
     [
         ("3 \\pmod 7", "3"),
+        ("n\\equiv 3\\pmod 7", "n = 10"),
         ("\\frac{d}{dx}x^2", "2x"),
         ("\\{x \\in \\mathbb{Z} : x>2\\}", "(2,\\infty)"),
         (
