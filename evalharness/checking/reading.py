@@ -38,7 +38,7 @@ _TEMPERATURE = re.compile(
 )
 _THOUSANDS = re.compile(r"\d,\d{3}(?!\d)")
 _MAYBE_SCIENTIFIC = re.compile(r"(?<![\d.])(?!1e)\d+e[-+]\d", re.IGNORECASE)
-_SHORT_RUN = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{3,4}(?![A-Za-z])")
+_SHORT_RUN = re.compile(r"(?<![A-Za-z\\])(?!mod(?![A-Za-z]))[A-Za-z]{3,4}(?![A-Za-z])")
 _CHAIN = re.compile(r"(?P<names>[a-z](?: ?= ?[a-z]){1,5}) ?= ?(?P<value>[^=]{1,60})")
 _CHOICE = re.compile(
     r"(?!.*\([A-F]\).*\([A-F]\))(?:\\(?:text|textbf|mathrm|mathbf|bf) ?\{ ?)?"

@@ -91,6 +91,7 @@ DIFFERENT = [
     ("n\\equiv 3\\pmod 7", "n = 7k + 4"),
     ("n\\equiv 3\\pmod 7", "14k + 3"),
     ("n\\equiv 3\\pmod 7", "4"),
+    ("n\\equiv 3\\pmod 7", "4 mod 7"),
     ("\\begin{pmatrix}1&2\\\\3&4\\end{pmatrix}", "\\begin{vmatrix}1&2\\\\3&4\\end{vmatrix}"),
     ("3!!", "(3!)!"),
     ("(2n-1)!!", "((2n-1)!)!"),
