@@ -247,7 +247,7 @@ def _compare(gold: str, answer: str, policy: Policy, effort: Effort) -> Equivale
     results = []
     reason = ""
     for left in golds:
-        for right in () if left.is_guess else answers:
+        for right in answers:
             result = same_value(left.value, right.value, policy, effort)
             if result is False and policy.rename == "either":
                 result = _same_but_for_names(left, right, policy, effort)

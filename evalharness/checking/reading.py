@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from evalharness.checking.cutting import trimmed
 from evalharness.checking.forms import expanded_signs, has_words
@@ -98,7 +97,7 @@ def read(text: str) -> tuple[Reading, ...]:
     measured = _UNIT_LETTER.fullmatch(text.strip("$. "))
     if measured is not None:
         plain = f"{measured['number']} \\text{{{measured['unit']}}}"
-        readings.append(replace(_read_text(plain, Options()), is_guess=True))
+        readings.append(_read_text(plain, Options()))
     if not readings:
         raise failure or UnreadableError("nothing is left")
     return tuple(readings)

@@ -80,8 +80,6 @@ class Reading:
 
     value: Value
     clause: str = ""
-    is_guess: bool = False
-    """Of an answer it may be what was meant; of a gold, which is written with care, it isn't."""
 
 
 INFINITY = Symbol("infty")
