@@ -148,7 +148,9 @@ def _sequences(gold: Sequence, answer: Sequence, policy: Policy, effort: Effort)
     labels = _labels(gold.items), _labels(answer.items)
     if labels[0] and set(labels[0]) == set(labels[1]):
         return all_true(same_value(labels[0][k], labels[1][k], policy, effort) for k in labels[0])
-    if labels[0] and not any(isinstance(item, Relation) for item in answer.items):
+    is_numbered = len({label.partition("_")[0] for label in labels[0]}) == 1  # x_1 and x_2
+    is_bare = not any(isinstance(item, Relation) for item in answer.items)
+    if labels[0] and is_bare and not is_numbered:
         return all_true(  # 2, 1 doesn't say that a = 1 and b = 2
             same_value(left, right, policy, effort)
             for left, right in zip(labels[0].values(), answer.items, strict=True)

@@ -70,6 +70,7 @@ EQUAL = [
     ("\\text{Max: } 5, \\text{Min: } 3", "5, 3"),
     ("a=1, b=2", "(1,2)"),
     ("x=1, x=2", "2, 1"),
+    ("x_1=-2, x_2=3", "3, -2"),
     ("\\text{ellipse}", "\\text{an ellipse}"),
     ("\\text{undefined}", "\\text{DNE}"),
 ]
