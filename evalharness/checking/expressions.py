@@ -173,7 +173,9 @@ def _exact_integers(head: str, values: list[int]) -> Fraction | None:
     if head in ("!", "!!") and values[0] >= 0:
         if values[0] > MAX_FACTORIAL:
             raise TooLargeError(f"the factorial of {values[0]}")
-        return Fraction(math.prod(range(values[0], 0, -len(head))))
+        if head == "!":
+            return Fraction(math.factorial(values[0]))
+        return Fraction(math.prod(range(values[0], 0, -2)))
     if head == "bmod" and values[1] > 0:
         return Fraction(values[0] % values[1])
     if head == "binom" and values[0] >= 0 and values[1] >= 0:
