@@ -89,23 +89,22 @@ def read(text: str) -> tuple[Reading, ...]:
         else:
             if reading not in readings and not (options.products and has_words(reading.value)):
                 readings.append(reading)
-    for other in _other_spellings(plain):
+    for other in _other_spellings(plain, text):
         try:
             readings.append(_read_text(other, Options()))
         except UnreadableError as error:
             failure = failure or error
-    measured = _UNIT_LETTER.fullmatch(text.strip("$. "))
-    if measured is not None:
-        plain = f"{measured['number']} \\text{{{measured['unit']}}}"
-        readings.append(_read_text(plain, Options()))
     if not readings:
         raise failure or UnreadableError("nothing is left")
     return tuple(readings)
 
 
-def _other_spellings(text: str) -> list[str]:
-    """What a text of two meanings may say too, in a spelling that has one."""
+def _other_spellings(text: str, written: str) -> list[str]:
+    """What a text of two meanings may say too, in a spelling that has one; `written` is its own."""
     others = []
+    measured = _UNIT_LETTER.fullmatch(written.strip("$. "))
+    if measured is not None:
+        others.append(f"{measured['number']} \\text{{{measured['unit']}}}")
     if _is_decimal_comma(text):
         others.append(text.replace(",", "."))
     chain = _CHAIN.fullmatch(text)
