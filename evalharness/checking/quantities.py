@@ -196,7 +196,11 @@ def _is_no_numeral(expression: Expression) -> bool:
 
 
 def _is_infinite(expression: Expression) -> bool:
-    return any(part in (INFINITY, Symbol("emptyset"), Symbol("ldots")) for part in walk(expression))
+    """Whether it holds what equals nothing but itself; a series up to infinity may be a number."""
+    parts = list(walk(expression))
+    if any(isinstance(part, Call) and part.head in ("sum", "prod", "lim") for part in parts):
+        return False
+    return any(part in (INFINITY, Symbol("emptyset"), Symbol("ldots")) for part in parts)
 
 
 def _same_numbers(

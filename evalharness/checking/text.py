@@ -82,6 +82,7 @@ _RECURRING = re.compile(
 _MODULO = re.compile(
     r"\\pmod ?\{ ?(\w+) ?\}|\\pmod ?(\w)|\( ?\\?(?:text|mathrm)? ?\{? ?\\?b?mod ?\}? ?(\w+) ?\)"
 )
+_NEGATED = re.compile(r"\\not ?=")
 _BARE_UNIT = re.compile(
     r"(?<=\d) ?(?P<unit>(?:k?m|[cm]m|ft|mi|k?g|mg|k?J|N|W|rad|mol)/"
     r"(?:m?s|hr?|min|[ck]?m|k?g|mol|L|K)(?:\^?\{?-?\d\}?)?)$"
@@ -163,6 +164,8 @@ def normalise(text: str) -> str:
     if "\\" in text:
         text = _REPEATING.sub(_repeating, text)
         text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
+    if "\\not" in text:
+        text = _NEGATED.sub(r"\\ne ", text).replace("\\not\\in", "\\notin")
     if "mod" in text:
         text = _MODULO.sub(lambda match: f" \\mod {match[1] or match[2] or match[3]}", text)
     text = _WHITE_SPACE.sub(" ", _SPACING.sub(" ", text)).rstrip("\\ ").strip()

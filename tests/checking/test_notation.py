@@ -58,6 +58,8 @@ EQUAL = [
     ("\\text{(B)}", "b"),
     ("x^2+C", "x^2+c"),
     ("1/3", "0.33333333333333331"),
+    ("a \\not= b", "a \\neq b"),
+    ("x \\not\\in A", "x \\notin A"),
     # Relations that are symmetric.
     ("AB \\parallel CD", "CD \\parallel AB"),
     # Money, angles, thousands, labels, words.
@@ -144,6 +146,7 @@ def test_what_only_looks_alike_is_incorrect_both_ways(gold: str, answer: str) ->
             "\\{n \\in \\mathbb{N} : n \\text{ is odd}\\}",
         ),
         ("n \\text{ is even}", "n \\text{ is odd}"),
+        ("\\sum_{n=0}^\\infty \\frac{1}{2^n}", "2"),
     ],
 )
 def test_what_is_not_known_is_left_undecided(pair: tuple[str, str]) -> None:
