@@ -315,3 +315,15 @@ def test_prompts_are_the_evaluations_token_for_token() -> None:
     bos.chat_template = "<|endoftext|>" + tokenizer.chat_template
     assert trl_prompt(raw, bos) == "1+1="
     assert trl_prompt(chat, bos) == [{"role": "user", "content": "1+1="}]
+
+
+def test_a_run_by_trl_that_fails_before_its_first_step_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("evalharness.training.trl_backend._train_and_save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_sft_with_trl(_supervised(tmp_path / "new" / "run"))
+    assert list(tmp_path.iterdir()) == []
