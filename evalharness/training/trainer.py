@@ -250,7 +250,8 @@ class _Trainer:
         drawn: list[Drawn] = []
         with clock.measure("generate"):
             for part in parts(requests, size):
-                drawn += self.sampler.draw(part, self.template.stop)
+                template = self.template
+                drawn += self.sampler.draw(part, template.stop, keep_stop=template.keep_stop)
         with clock.measure("score"):
             rewards = self.asker.rewards(problems, drawn)
         return [

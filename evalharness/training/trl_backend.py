@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -24,7 +24,7 @@ from evalharness.engines.checkpoints import (
     find_checkpoint,
     load_tokenizer,
 )
-from evalharness.engines.stops import decode_text
+from evalharness.engines.stops import response_text
 from evalharness.errors import InputError
 from evalharness.records import Problem, Prompt
 from evalharness.store.files import make_folders, remove_folders
@@ -212,7 +212,7 @@ def make_trl_reward(
         drawn = [
             Drawn(
                 token_ids=tuple(ids),
-                text=decode_text(tokenizer, ids),
+                text=response_text(tokenizer, _without_end(ids, ends)),
                 is_truncated=not ids or ids[-1] not in ends,
             )
             for ids in completion_ids
@@ -220,6 +220,14 @@ def make_trl_reward(
         return asker.rewards([problems[index] for index in place], drawn)
 
     return checker
+
+
+def _without_end(token_ids: Sequence[int], ends: Collection[int]) -> Sequence[int]:
+    """What the model said: an end token is no text, also where it isn't a special one."""
+    end = len(token_ids)
+    while end and token_ids[end - 1] in ends:
+        end -= 1
+    return token_ids[:end]
 
 
 def _open_model(name: str) -> _Model:
