@@ -99,6 +99,7 @@ def test_a_disk_that_is_full_is_said_and_the_same_command_goes_on(
     assert "Traceback" not in stopped.stderr
     stored = (out / JSONL).read_bytes() if (out / JSONL).exists() else b""
     whole = stored[: stored.rfind(b"\n") + 1]
+    assert out.exists() == bool(whole)
     replay(source, out)
     assert (out / JSONL).read_bytes().startswith(whole)
     assert sorted(read_responses(out), key=str) == sorted(read_responses(source), key=str)

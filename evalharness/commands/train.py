@@ -26,7 +26,7 @@ _SFT_LINE_EVERY = 100
 def make_toy(options: argparse.Namespace) -> int:
     """An untrained model, saved as engines load it."""
     from evalharness.engines.transformers import no_progress_bars
-    from evalharness.training.state import make_parent, whole_folder
+    from evalharness.training.state import parent_of, whole_folder
     from evalharness.training.tokenizer import byte_tokenizer
     from evalharness.training.toy import ToyModel, make_toy_model
 
@@ -52,8 +52,7 @@ def make_toy(options: argparse.Namespace) -> int:
     tokenizer = byte_tokenizer(max_length=options.context_length, words=tuple(options.word))
     if len(tokenizer) > toy.vocabulary_size:
         raise InputError(f"--word: at most {toy.vocabulary_size - 259} words have a place")
-    make_parent(options.out)
-    with whole_folder(options.out) as folder, no_progress_bars():
+    with parent_of(options.out), whole_folder(options.out) as folder, no_progress_bars():
         make_toy_model(toy, tokenizer, seed=options.seed).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     print_path(options.out)

@@ -55,6 +55,23 @@ def cut_at_stop(text: str, stops: Sequence[str], *, keep_stop: bool) -> tuple[st
     return text[: stop.end if keep_stop else stop.start], stop.string
 
 
+def ended_text(
+    tokenizer: PreTrainedTokenizerBase,
+    token_ids: Sequence[int],
+    stops: Sequence[str],
+    *,
+    keep_stop: bool,
+    is_truncated: bool,
+) -> tuple[str, str | None]:
+    """The text of a response that has ended, and the stop string that ended it.
+
+    `token_ids` are without the end token. Evaluation and training both take it from here: what a
+    reward is given for is what a verdict is given on.
+    """
+    text = response_text(tokenizer, token_ids)
+    return (text, None) if is_truncated else cut_at_stop(text, stops, keep_stop=keep_stop)
+
+
 class StopWatch:
     """Decodes one response as it grows and says when a stop string is complete.
 

@@ -29,7 +29,7 @@ from evalharness.engines.checkpoints import (
     refuse,
 )
 from evalharness.engines.decoding import Finished, Row, decode
-from evalharness.engines.stops import StopWatch, cut_at_stop, response_text
+from evalharness.engines.stops import StopWatch, ended_text
 from evalharness.errors import EngineBrokeError, EngineError, InputError
 from evalharness.records import Prompt, Sampling
 
@@ -240,9 +240,13 @@ def load_model(
 def _completion(
     request: Request, finished: Finished, tokenizer: PreTrainedTokenizerBase
 ) -> Completion:
-    text, stop_reason = response_text(tokenizer, finished.token_ids), None
-    if finished.finish == "stop":
-        text, stop_reason = cut_at_stop(text, request.stop, keep_stop=request.keep_stop)
+    text, stop_reason = ended_text(
+        tokenizer,
+        finished.token_ids,
+        request.stop,
+        keep_stop=request.keep_stop,
+        is_truncated=finished.finish != "stop",
+    )
     return Completion(
         key=request.key,
         text=text,

@@ -13,7 +13,8 @@ from evalharness.exporting.inspect_log import export_inspect
 from evalharness.exporting.lm_eval import export_lm_eval
 from evalharness.exporting.places import Target
 from evalharness.exporting.tables import export_csv, export_parquet
-from evalharness.store import JSONL, METRICS, PARQUET, PROBLEMS, PROMPTS, SPEC
+from evalharness.store import DAMAGED, JSONL, LOCK, METRICS, PARQUET, PROBLEMS, PROMPTS, SPEC
+from evalharness.store.files import VERDICTS
 
 __all__ = ["EXPORT_FORMATS", "ExportResult", "export_run"]
 
@@ -29,7 +30,7 @@ _ENDINGS = {"csv": ".csv", "parquet": ".parquet"}
 """Of the formats that are one flat table."""
 
 
-_RUN_FILES = (SPEC, JSONL, PARQUET, PROBLEMS, PROMPTS, METRICS)
+_RUN_FILES = (SPEC, JSONL, PARQUET, DAMAGED, PROBLEMS, PROMPTS, METRICS, LOCK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ def export_run(
     place = out or folder.resolve().with_name(
         f"{folder.resolve().name}{_ENDINGS.get(form, f'-{form}')}"
     )
-    if place.resolve() in [(folder / name).resolve() for name in _RUN_FILES]:
+    if _is_of_run(place.resolve(), folder):
         raise InputError(f"{place} is a file of the run itself: name another --out")
     target = Target(place, may_replace=force)
     run = gather(folder, verdicts, with_metrics=form not in _ENDINGS)
@@ -78,3 +79,9 @@ def export_run(
     if run.status != "complete":
         notes.append(f"the run is {run.status}: its numbers are those of the responses it has")
     return ExportResult(paths=tuple(target.written), notes=tuple(notes))
+
+
+def _is_of_run(place: Path, folder: Path) -> bool:
+    """Whether it is a file of the run, or would be taken for one of its verdict tables."""
+    files = [(folder / name).resolve() for name in _RUN_FILES]
+    return place in files or (folder / VERDICTS).resolve() in (place, *place.parents)

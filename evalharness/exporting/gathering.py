@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evalharness.errors import InputError, StoreError
+from evalharness.exporting.judged import VerdictTable
 from evalharness.measuring import CORRECTED, metrics_of
-from evalharness.records import GoldChoice, Problem, Response, ResponseKey, Verdict
+from evalharness.records import GoldChoice, Problem, Response
 from evalharness.store import (
     LABELS,
     PROBLEMS,
@@ -19,7 +20,6 @@ from evalharness.store import (
     read_problems,
     read_prompts,
     read_spec,
-    read_verdicts,
     verdict_names,
 )
 
@@ -49,9 +49,9 @@ class ExportedRun:
     checker: str
     """The name of the verdict table."""
     golds: GoldChoice
-    verdicts: Mapping[ResponseKey, Verdict]
+    verdicts: VerdictTable
     """A response without one has a problem without an answer under these golds."""
-    labels: Mapping[ResponseKey, Verdict]
+    labels: VerdictTable
     """The verdicts of the harness that the run was imported from."""
     metrics: tuple[Mapping[str, Any], ...]
     """As in metrics.json; empty where a format has no place for them."""
@@ -139,7 +139,6 @@ def gather(folder: Path, verdicts: str | None, *, with_metrics: bool) -> Exporte
         raise InputError(f"{folder}: the run has no responses; nothing to export")
     known = map(Part._make, product(spec["models"], spec["templates"], spec["benchmarks"]))
     parts = [part for part in known if part in found]
-    labels = read_verdicts(folder, LABELS) if LABELS in verdict_names(folder) else ()
     return ExportedRun(
         name=folder.resolve().name,
         spec=spec,
@@ -149,7 +148,7 @@ def gather(folder: Path, verdicts: str | None, *, with_metrics: bool) -> Exporte
         prompts=read_prompts(folder),
         checker=verdicts,
         golds="corrected" if verdicts.endswith(CORRECTED) else "published",
-        verdicts={each.key: each for each in read_verdicts(folder, verdicts)},
-        labels={each.key: each for each in labels},
+        verdicts=VerdictTable(folder, verdicts),
+        labels=VerdictTable(folder, LABELS if LABELS in verdict_names(folder) else None),
         metrics=tuple(metrics_of(folder, verdicts)) if with_metrics else (),
     )

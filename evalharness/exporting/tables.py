@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
+from itertools import tee
 from typing import Any
 
 from evalharness.exporting.gathering import ExportedRun
 from evalharness.exporting.places import Target
-from evalharness.records import Response
+from evalharness.records import Response, Verdict
 from evalharness.report.tables import harmless
 from evalharness.store.files import disk_in_words, rename_for_good, sync, temporary_beside
 from evalharness.store.rows import RESPONSE_FIELDS, clean
@@ -40,8 +42,7 @@ def export_csv(run: ExportedRun, target: Target) -> list[str]:
         with temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=COLUMNS, lineterminator="\n")
             writer.writeheader()
-            for response in run.responses:
-                row = _row(run, response)
+            for row in _rows(run):
                 row["golds"] = json.dumps(row["golds"], ensure_ascii=False)
                 safe = {name: harmless(value) for name, value in row.items()}
                 num_quoted += sum(safe[name] != row[name] for name in safe)
@@ -64,14 +65,22 @@ def export_parquet(run: ExportedRun, target: Target) -> list[str]:
     kinds = dict.fromkeys(_WHOLE, pa.int64()) | {"golds": pa.list_(pa.string())}
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
     path = target.claim()
-    write_table(path, (_row(run, each) for each in run.responses), schema, {})
+    write_table(path, _rows(run), schema, {})
     target.written.append(path)
     return []
 
 
-def _row(run: ExportedRun, response: Response) -> dict[str, Any]:
-    verdict = run.verdicts.get(response.key)
-    label = run.labels.get(response.key)
+def _rows(run: ExportedRun) -> Iterator[dict[str, Any]]:
+    """Of every response."""
+    here, for_verdicts, for_labels = tee(run.responses, 3)
+    verdicts, labels = run.verdicts.along(for_verdicts), run.labels.along(for_labels)
+    for response, verdict, label in zip(here, verdicts, labels, strict=True):
+        yield _row(run, response, verdict, label)
+
+
+def _row(
+    run: ExportedRun, response: Response, verdict: Verdict | None, label: Verdict | None
+) -> dict[str, Any]:
     row: dict[str, Any] = {name: getattr(response, name) for name in RESPONSE_FIELDS}
     row |= {
         "problem": run.problems[response.problem_id].text,

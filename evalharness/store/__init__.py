@@ -29,6 +29,7 @@ from evalharness.store.reading import (
     responses_frame,
     run_id,
     verdict_names,
+    verdict_places,
     verdict_versions,
     verdicts_frame,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "responses_frame",
     "run_id",
     "verdict_names",
+    "verdict_places",
     "verdict_versions",
     "verdicts_frame",
     "write_atomically",

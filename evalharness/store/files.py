@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,6 +31,41 @@ def write_atomically(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         rename_for_good(temporary, path)
+
+
+def make_folders(folder: Path) -> list[Path]:
+    """Make a folder and those above it; the ones that weren't there, the outermost first.
+
+    Raises:
+        OSError: it can't be made, and then none is left.
+    """
+    missing = []
+    for path in (folder, *folder.parents):
+        if path.exists():
+            break
+        missing.append(path)
+    made: list[Path] = []
+    try:
+        for path in reversed(missing):
+            try:
+                path.mkdir()
+            except FileExistsError:  # another process was faster
+                continue
+            made.append(path)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        remove_folders(made)
+        raise
+    return made
+
+
+def remove_folders(made: Iterable[Path]) -> None:
+    """Take back what `make_folders` made, but for a folder in which there is something by now."""
+    for path in reversed(list(made)):
+        try:
+            path.rmdir()
+        except OSError:
+            return
 
 
 @contextmanager

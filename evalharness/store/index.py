@@ -127,7 +127,7 @@ class StoredResponses:
     def finished(self) -> set[ResponseKey]:
         """The keys of all but those that the engine couldn't give."""
         rows = self._rows([*ORDER, "finish_reason"])
-        failed = {_place(row) for row in rows if row["finish_reason"] == "error"}
+        failed = {place_of(row) for row in rows if row["finish_reason"] == "error"}
         unfinished = self._lines.failed | {each for each in failed if each not in self._lines}
         finished = (place for place in self.places() if place not in unfinished)
         return {
@@ -139,10 +139,11 @@ class StoredResponses:
         return table_rows(self._table, columns) if self._has_table else iter(())
 
     def _table_places(self) -> Iterator[Place]:
-        return map(_place, self._rows(list(ORDER)))
+        return map(place_of, self._rows(list(ORDER)))
 
 
-def _place(row: dict[str, Any]) -> Place:
+def place_of(row: dict[str, Any]) -> Place:
+    """Of a row of a table."""
     benchmark, problem, model, template, sample = (row[field] for field in ORDER)
     return benchmark, problem, model, template, sample
 

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import platform
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from evalharness.errors import StoreError
+from evalharness.store.files import make_folders, remove_folders
 
 LOCK = ".lock"
 _UNSUPPORTED = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
@@ -65,10 +67,12 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / LOCK
+        self._is_new = not self.path.exists()
+        self._made: list[Path] = []
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             self._file = self._take()
         except OSError as error:
+            remove_folders(self._made)
             raise StoreError(
                 f"{folder}: can't be written ({error.strerror}): choose another folder with --out"
             ) from error
@@ -82,12 +86,31 @@ class FolderLock:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
             self._file.close()
 
+    def retract(self, files: Iterable[Path]) -> None:
+        """Give the folder free and leave nothing of this process's in it.
+
+        `files` are those that it made. The lock and the folders go with them if they are its own
+        too; a folder in which there is anything else stays.
+        """
+        for path in files:
+            path.unlink(missing_ok=True)
+        if self._is_new:
+            # Still held: who opens it now sees that his file has no name any more.
+            self.path.unlink(missing_ok=True)
+        # Some network file systems keep an open file's folder from being removed.
+        self.release()
+        remove_folders(self._made)
+
     def _take(self) -> IO[str]:
         for _ in range(_MOST_TAKEOVERS):
-            file = self.path.open("a+", encoding="utf-8")
+            self._made += make_folders(self.path.parent)
+            try:
+                file = self.path.open("a+", encoding="utf-8")
+            except FileNotFoundError:
+                continue  # its maker has just retracted the folder
             is_free = _try_lock(file)
-            if is_free and not _is_at(file, self.path):
-                file.close()  # somebody took a dead holder's lock over between the two lines
+            if is_free is not False and not _is_at(file, self.path):
+                file.close()  # its holder gave it up, or another process took it over
                 continue
             holder = _read_holder(file)
             # Without a file lock the name alone decides.
@@ -96,7 +119,13 @@ class FolderLock:
                     # An orphan of the dead holder keeps the old file's lock: leave it that file.
                     self._discard(file)
                     continue
-                _write_holder(file)
+                try:
+                    _write_holder(file)
+                except OSError:
+                    if self._is_new:
+                        self.path.unlink(missing_ok=True)
+                    file.close()
+                    raise
                 return file
             file.close()
             raise self._refusal(holder)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from evalharness.errors import StoreError
 from evalharness.records import Problem, Response, Verdict
 from evalharness.store.files import FORMAT, LABELS, PARQUET, PROBLEMS, PROMPTS, SPEC, VERDICTS
-from evalharness.store.index import StoredResponses, is_compact
+from evalharness.store.index import Place, StoredResponses, is_compact, place_of
 from evalharness.store.rows import (
+    ORDER,
     RESPONSE_FIELDS,
     VERDICT_FIELDS,
     VERSIONS,
@@ -204,14 +205,25 @@ def verdicts_frame(folder: Path, name: str, columns: list[str] | None = None) ->
     return frame.reindex(columns=columns)
 
 
-def read_verdicts(folder: Path, name: str) -> Iterator[Verdict]:
+def read_verdicts(folder: Path, name: str, start: int = 0) -> Iterator[Verdict]:
     """One checker's verdicts, a record each; columns that a table is too old for are empty.
+
+    The first `start` rows are left out.
 
     Raises:
         StoreError: the table is damaged.
     """
-    for row in table_rows(folder / VERDICTS / f"{name}.parquet"):
+    for row in table_rows(folder / VERDICTS / f"{name}.parquet", start=start):
         yield Verdict(**row)
+
+
+def verdict_places(folder: Path, name: str) -> Iterator[Place]:
+    """What each of one checker's verdicts is on, in the order of the table.
+
+    Raises:
+        StoreError: the table is damaged.
+    """
+    return map(place_of, table_rows(folder / VERDICTS / f"{name}.parquet", list(ORDER)))
 
 
 def _read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:

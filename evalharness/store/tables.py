@@ -42,8 +42,10 @@ def write_table(
         rename_for_good(temporary, path)
 
 
-def table_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    """The rows of a table, in its order.
+def table_rows(
+    path: Path, columns: list[str] | None = None, start: int = 0
+) -> Iterator[dict[str, Any]]:
+    """The rows of a table from a 0-based one on, in its order.
 
     Raises:
         StoreError: the file is damaged.
@@ -55,8 +57,12 @@ def table_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[st
         damage_in_words(path),
         pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file,
     ):
-        for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=columns):
-            yield from batch.to_pylist()
+        groups = list(range(file.num_row_groups))
+        while groups and start >= file.metadata.row_group(groups[0]).num_rows:
+            start -= file.metadata.row_group(groups.pop(0)).num_rows
+        for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=columns, row_groups=groups):
+            yield from batch.slice(min(start, batch.num_rows)).to_pylist()
+            start = max(0, start - batch.num_rows)
 
 
 def table_metadata(path: Path) -> dict[bytes, bytes]:

@@ -48,6 +48,8 @@ from evalharness.store.tables import write_table
 class RunWriter:
     """The one process that writes a run folder; a second one is refused.
 
+    A block that ends with an error before anything was stored leaves nothing that it made.
+
     Raises:
         StoreError: the folder can't be written, or another process is writing it.
     """
@@ -56,12 +58,13 @@ class RunWriter:
         self.folder = folder
         self._lock = FolderLock(folder)
         self._file: IO[bytes] | None = None
+        self._made: list[Path] = []
         try:
             with disk_in_words(folder):
                 sweep_temporaries(folder)
                 sweep_temporaries(folder / VERDICTS)
         except StoreError:
-            self._lock.release()
+            self._lock.retract([])
             raise
 
     def __enter__(self) -> RunWriter:
@@ -73,36 +76,53 @@ class RunWriter:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        self._close_file()
+        with suppress(OSError):  # it would hide the error that ended the block
+            if value is not None and not self.has_responses():
+                self._lock.retract(self._made)
+        self._lock.release()
 
     def close(self) -> None:
         """Give the folder free."""
+        self._close_file()
+        self._lock.release()
+
+    def _close_file(self) -> None:
         if self._file:
             self._file.close()
             self._file = None
-        self._lock.release()
+
+    def _path(self, name: str) -> Path:
+        """Where a file is about to be written; remembered if it wasn't there."""
+        path = self.folder / name
+        if not path.exists():
+            self._made.append(path)
+        return path
 
     def write_json(self, name: str, value: Any) -> None:
         """One of the small files of the folder, replaced whole."""
-        with disk_in_words(self.folder / name):
+        path = self._path(name)
+        with disk_in_words(path):
             text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-            write_atomically(self.folder / name, clean(text) or "")
+            write_atomically(path, clean(text) or "")
 
     def write_problems(self, problems: Iterable[Problem]) -> None:
         """What was asked and which answers count, so that the folder can be scored by itself."""
         lines = (json.dumps(dataclasses.asdict(problem)) for problem in problems)
-        with disk_in_words(self.folder / PROBLEMS):
-            write_atomically(self.folder / PROBLEMS, "".join(f"{line}\n" for line in lines))
+        path = self._path(PROBLEMS)
+        with disk_in_words(path):
+            write_atomically(path, "".join(f"{line}\n" for line in lines))
 
     def write_prompts(self, prompts: dict[str, str]) -> None:
         """Prompt texts by their sha256, one of each."""
-        with disk_in_words(self.folder / PROMPTS):
+        path = self._path(PROMPTS)
+        with disk_in_words(path):
             known = read_prompts(self.folder) | prompts
             lines = (
                 json.dumps({"prompt_sha256": sha256, "prompt": text})
                 for sha256, text in sorted(known.items())
             )
-            write_atomically(self.folder / PROMPTS, "".join(f"{line}\n" for line in lines))
+            write_atomically(path, "".join(f"{line}\n" for line in lines))
 
     def recover(self) -> RecoveredResponses:
         """Bring `responses.jsonl` to a state that can be appended to, and read what is finished.
@@ -150,7 +170,7 @@ class RunWriter:
         Raises:
             StoreError: the disk is full or gone; the file is as before.
         """
-        path = self.folder / JSONL
+        path = self._path(JSONL)
         block = b"".join(
             json.dumps(as_row(response), ensure_ascii=True).encode() + b"\n"
             for response in responses

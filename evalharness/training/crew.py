@@ -16,7 +16,7 @@ from evalharness.errors import InputError, TrainingError
 from evalharness.plan import identity_changes
 from evalharness.store import write_atomically
 from evalharness.training.comparing import Comparison, Job
-from evalharness.training.state import make_parent
+from evalharness.training.state import parent_of
 
 _LAST_LINES = 12
 
@@ -36,8 +36,8 @@ def train_all(
     if num_jobs < 1:
         raise InputError(f"--jobs is {num_jobs}: it must be at least 1")
     folder = output / "jobs"
-    make_parent(folder)
-    folder.mkdir(exist_ok=True)
+    with parent_of(folder):
+        folder.mkdir(exist_ok=True)
     for stage in comparison.stages:
         _make_stage(stage, folder, note)
     _Crew(folder, num_jobs, note).train(comparison.jobs)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from evalharness.checking import CheckerPool, Policy, Submission
 from evalharness.engines.base import PreparedPrompt, prepare_with_tokenizer
 from evalharness.engines.decoding import Finished, Row, decode
-from evalharness.engines.stops import StopWatch, cut_at_stop, decode_text
+from evalharness.engines.stops import StopWatch, ended_text
 from evalharness.errors import EngineError, InputError
 from evalharness.records import Problem, Sampling
 from evalharness.templates import Template
@@ -60,8 +60,10 @@ class Rollout:
 class Sampler(Protocol):
     """Draws completions from the policy as it is now."""
 
-    def draw(self, requests: Sequence[RolloutRequest], stop: tuple[str, ...]) -> list[Drawn]:
-        """One completion a request, in their order."""
+    def draw(
+        self, requests: Sequence[RolloutRequest], stop: tuple[str, ...], *, keep_stop: bool = False
+    ) -> list[Drawn]:
+        """One completion a request, in their order; `keep_stop` is about their text."""
         ...
 
     def refresh(self) -> None:
@@ -89,7 +91,9 @@ class ModelSampler:
         self._end_ids = end_ids
         self._sampling = Sampling(temperature=temperature)
 
-    def draw(self, requests: Sequence[RolloutRequest], stop: tuple[str, ...]) -> list[Drawn]:
+    def draw(
+        self, requests: Sequence[RolloutRequest], stop: tuple[str, ...], *, keep_stop: bool = False
+    ) -> list[Drawn]:
         """All rows in one batch; a finished row leaves it.
 
         Raises:
@@ -120,19 +124,24 @@ class ModelSampler:
             batch_size=len(rows),
             should_stop=should_stop if stop else None,
         ):
-            drawn[finished.index] = self._drawn(finished, stop)
+            drawn[finished.index] = self._drawn(finished, stop, keep_stop=keep_stop)
         return [drawn[index] for index in range(len(rows))]
 
-    def _drawn(self, finished: Finished, stop: tuple[str, ...]) -> Drawn:
+    def _drawn(self, finished: Finished, stop: tuple[str, ...], *, keep_stop: bool) -> Drawn:
         if finished.finish == "error":
             raise EngineError(f"a rollout failed: {finished.error}")
-        text = decode_text(self._tokenizer, finished.token_ids)
-        if finished.end_id is None:
-            text, _ = cut_at_stop(text, stop, keep_stop=True)
-            ids = finished.token_ids
-        else:
-            ids = (*finished.token_ids, finished.end_id)
-        return Drawn(token_ids=ids, text=text, is_truncated=finished.finish == "length")
+        is_truncated = finished.finish == "length"
+        text, _ = ended_text(
+            self._tokenizer,
+            finished.token_ids,
+            stop,
+            keep_stop=keep_stop,
+            is_truncated=is_truncated,
+        )
+        ids = finished.token_ids
+        if finished.end_id is not None:
+            ids = (*ids, finished.end_id)
+        return Drawn(token_ids=ids, text=text, is_truncated=is_truncated)
 
     def refresh(self) -> None:
         """Nothing to do: it is the same model."""

@@ -34,7 +34,7 @@ from evalharness.training.forward import check_head, precision
 from evalharness.training.practice import PracticeProblem, practice_problems
 from evalharness.training.problems import check_contamination
 from evalharness.training.solutions import solution_problems, worked_solutions
-from evalharness.training.state import make_parent, whole_folder
+from evalharness.training.state import parent_of, whole_folder
 from evalharness.training.tokenizer import byte_tokenizer
 from evalharness.training.toy import ToyModel, make_toy_model
 
@@ -183,11 +183,15 @@ def train_sft(
         EngineError: the model to start from can't be loaded.
         TrainingError: a gradient is no number, or memory runs out; nothing is saved.
     """
-    import torch
-
     check_sft_config(config)
     refuse_contamination(config, note)
-    make_parent(config.output)
+    with parent_of(config.output):
+        return _train(config, progress)
+
+
+def _train(config: SFTConfig, progress: Callable[[SFTMetrics], None] | None) -> Path:
+    import torch
+
     model, tokenizer, dtype = _open_model(config)
     validation = validation_problems(config.num_validation_per_kind)
     steps = training_steps(
@@ -199,28 +203,29 @@ def train_sft(
         model.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True
     )
     last: SFTMetrics | None = None
-    with metrics_path(config.output).open("w", encoding="utf-8") as file:
-        for step, batches in zip(range(1, config.num_steps + 1), steps, strict=False):
-            try:
-                with precision(model.device.type, dtype):
-                    metrics = _train_step(model, optimizer, batches, step, config)
-            except torch.OutOfMemoryError as error:
-                raise TrainingError(
-                    f"step {step}: out of memory with {config.rows_per_step} rows a step: lower "
-                    "--rows-per-step"
-                ) from error
-            is_due = step % config.evaluate_every == 0 or step == config.num_steps
-            if is_due and config.problems == "practice":
-                solved = {
-                    name: solved_share(model, tokenizer, config.templates[name], validation)
-                    for name in config.shares
-                }
-                metrics = dataclasses.replace(metrics, exact_match=solved)
+    for step, batches in zip(range(1, config.num_steps + 1), steps, strict=False):
+        try:
+            with precision(model.device.type, dtype):
+                metrics = _train_step(model, optimizer, batches, step, config)
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(
+                f"step {step}: out of memory with {config.rows_per_step} rows a step: lower "
+                "--rows-per-step"
+            ) from error
+        is_due = step % config.evaluate_every == 0 or step == config.num_steps
+        if is_due and config.problems == "practice":
+            solved = {
+                name: solved_share(model, tokenizer, config.templates[name], validation)
+                for name in config.shares
+            }
+            metrics = dataclasses.replace(metrics, exact_match=solved)
+        # A training that fails before its first step leaves the metrics of another alone.
+        mode = "w" if last is None else "a"
+        with metrics_path(config.output).open(mode, encoding="utf-8") as file:
             file.write(json.dumps(dataclasses.asdict(metrics)) + "\n")
-            file.flush()
-            if progress is not None:
-                progress(metrics)
-            last = metrics
+        if progress is not None:
+            progress(metrics)
+        last = metrics
     record = _training_record(config, last)
     with whole_folder(config.output) as folder, no_progress_bars():
         model.save_pretrained(folder)

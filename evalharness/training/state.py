@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalharness.engines.transformers import no_progress_bars
 from evalharness.errors import InputError, TrainingError
+from evalharness.store.files import make_folders, remove_folders
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -46,20 +47,30 @@ def remove_unfinished(output: Path) -> None:
         shutil.rmtree(path)
 
 
-def make_parent(output: Path) -> None:
+@contextmanager
+def parent_of(output: Path) -> Iterator[None]:
     """Make the folder that `output` will stand in, and see that it can be written.
+
+    Where the block fails, what was made goes again unless there is something in it.
 
     Raises:
         InputError: it can't.
     """
+    made: list[Path] = []
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
+        made += make_folders(output.parent)
         with tempfile.TemporaryFile(dir=output.parent):
             pass
     except OSError as error:
+        remove_folders(made)
         raise InputError(
             f"{output}: can't be written ({error.strerror}): choose another folder with --out"
         ) from error
+    try:
+        yield
+    except BaseException:
+        remove_folders(made)
+        raise
 
 
 @contextmanager

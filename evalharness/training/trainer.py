@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +49,7 @@ from evalharness.training.rollout import (
     rollout_seed,
     within_accuracy,
 )
-from evalharness.training.run_record import check_folder, open_record, plain
+from evalharness.training.run_record import RECORD, check_folder, open_record, plain
 from evalharness.training.state import (
     checkpoints,
     load_state,
@@ -115,7 +115,9 @@ class _Trainer:
         self.problems = open_problems(config, note)
         base = find_checkpoint(config.model)
         check_folder(config.output)
-        stack.callback(FolderLock(config.output).release)
+        is_recorded = (config.output / RECORD).exists()
+        lock = FolderLock(config.output)
+        stack.push(lambda kind, *_: _leave(lock, is_recorded=is_recorded, has_failed=bool(kind)))
         self.record = open_record(
             config, self.problems.fingerprint, self.template.sha256, base.revision
         )
@@ -248,7 +250,8 @@ class _Trainer:
         drawn: list[Drawn] = []
         with clock.measure("generate"):
             for part in parts(requests, size):
-                drawn += self.sampler.draw(part, self.template.stop)
+                template = self.template
+                drawn += self.sampler.draw(part, template.stop, keep_stop=template.keep_stop)
         with clock.measure("score"):
             rewards = self.asker.rewards(problems, drawn)
         return [
@@ -292,6 +295,15 @@ class _Trainer:
             end_ids=end_ids,
             temperature=self.config.temperature,
         )
+
+
+def _leave(lock: FolderLock, *, is_recorded: bool, has_failed: bool) -> None:
+    """Give the folder free; of a run that failed before its first step nothing stays in it."""
+    output = lock.path.parent
+    if has_failed and not (output / METRICS).exists() and not checkpoints(output):
+        with suppress(OSError):  # it would hide what the run failed of
+            lock.retract([] if is_recorded else [output / RECORD])
+    lock.release()
 
 
 def _prompts(asker: Asker, problems: ProblemSet) -> dict[str, PreparedPrompt]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,9 +24,10 @@ from evalharness.engines.checkpoints import (
     find_checkpoint,
     load_tokenizer,
 )
-from evalharness.engines.stops import decode_text
+from evalharness.engines.stops import response_text
 from evalharness.errors import InputError
 from evalharness.records import Problem, Prompt
+from evalharness.store.files import make_folders, remove_folders
 from evalharness.templates import Template, load_template
 from evalharness.training.config import RLConfig
 from evalharness.training.problems import open_problems
@@ -99,13 +101,12 @@ def train_with_trl(
     end_ids = end_token_ids(*model)
     record = {"method": "rl", "identity": config.identity()}
     record |= {"problems_fingerprint": problems.fingerprint, "template_sha256": template.sha256}
-    _open_output(config.output, record, plan.arguments, options)
 
     def factor(update: int) -> float:
         step = (update - 1) // config.updates_per_step + 1
         return min(1.0, step / config.warmup_steps) if config.warmup_steps else 1.0
 
-    with quiet_trl():
+    with _opened(config.output, record, plan.arguments, options), quiet_trl():
         trainer = scheduled(trainer_class, factor)(
             model=str(model.checkpoint.folder),
             args=config_class(**plan.arguments),
@@ -150,8 +151,7 @@ def train_sft_with_trl(
         for example in islice(examples, config.num_steps * config.rows_per_step)
     ]
     trl = import_trl()
-    _open_output(config.output, {"method": "sft"}, arguments, options)
-    with quiet_trl():
+    with _opened(config.output, {"method": "sft"}, arguments, options), quiet_trl():
         trainer = scheduled(
             trl.SFTTrainer, lambda step: learning_rate_at(step, config) / config.learning_rate
         )(
@@ -212,7 +212,7 @@ def make_trl_reward(
         drawn = [
             Drawn(
                 token_ids=tuple(ids),
-                text=decode_text(tokenizer, ids),
+                text=response_text(tokenizer, _without_end(ids, ends)),
                 is_truncated=not ids or ids[-1] not in ends,
             )
             for ids in completion_ids
@@ -220,6 +220,14 @@ def make_trl_reward(
         return asker.rewards([problems[index] for index in place], drawn)
 
     return checker
+
+
+def _without_end(token_ids: Sequence[int], ends: Collection[int]) -> Sequence[int]:
+    """What the model said: an end token is no text, also where it isn't a special one."""
+    end = len(token_ids)
+    while end and token_ids[end - 1] in ends:
+        end -= 1
+    return token_ids[:end]
 
 
 def _open_model(name: str) -> _Model:
@@ -254,19 +262,31 @@ def _prompt_rows(
     ]
 
 
-def _open_output(
+@contextmanager
+def _opened(
     output: Path, record: dict[str, Any], arguments: dict[str, Any], options: TRLOptions
-) -> None:
-    """Start a run's folder with what made it; the first process does."""
+) -> Iterator[None]:
+    """Start a run's folder with what made it; the first process does.
+
+    Where the block fails before there is anything else in the folder, it goes again.
+    """
     if os.environ.get("RANK", "0") != "0":
+        yield
         return
     if output.exists() and any(output.iterdir()):
         raise InputError(
             f"{output} isn't empty, and a run by TRL isn't continued: name another --out"
         )
-    output.mkdir(parents=True, exist_ok=True)
+    made = make_folders(output)
     record = {"backend": "trl", **record, "trl": arguments, "options": dataclasses.asdict(options)}
     (output / RECORD).write_text(json.dumps(record, indent=1, default=str) + "\n", encoding="utf-8")
+    try:
+        yield
+    except BaseException:
+        if [path.name for path in output.iterdir()] == [RECORD]:
+            (output / RECORD).unlink()
+            remove_folders(made)
+        raise
 
 
 def _dataset(rows: list[dict[str, Any]]) -> Any:

@@ -55,7 +55,9 @@ class VllmSampler:
             self.close()
             raise
 
-    def draw(self, requests: Sequence[RolloutRequest], stop: tuple[str, ...]) -> list[Drawn]:
+    def draw(
+        self, requests: Sequence[RolloutRequest], stop: tuple[str, ...], *, keep_stop: bool = False
+    ) -> list[Drawn]:
         """All requests at once; vLLM batches them itself.
 
         Raises:
@@ -68,7 +70,7 @@ class VllmSampler:
                 seed=request.seed,
                 max_tokens=request.max_tokens,
                 stop=stop,
-                keep_stop=True,
+                keep_stop=keep_stop,
             )
             for index, request in enumerate(requests)
         ]

@@ -253,6 +253,17 @@ def test_not_even_force_writes_over_the_run_s_own_files(
     assert (run / "responses.jsonl").read_bytes() == before
 
 
+@pytest.mark.parametrize("force", [True, False])
+def test_an_export_never_lands_among_the_verdict_tables(run: Path, force: bool) -> None:
+    # Whatever ends in .parquet there counts as one, the newest of them as the run's own.
+    names = store.verdict_names(run)
+    for name in (f"{names[-1]}.parquet", "new.parquet", "deeper/new.parquet"):
+        with pytest.raises(InputError, match=f"{name} is a file of the run itself"):
+            export_run(run, "parquet", run / "verdicts" / name, force=force)
+    assert store.verdict_names(run) == names
+    assert len(list(store.read_verdicts(run, names[-1]))) == 4
+
+
 def test_a_long_name_in_any_script_is_a_file_name(tmp_path: Path) -> None:
     # Three bytes a letter: 120 letters are 360 bytes, and a file system takes 255.
     names = safe_names(["\u6a21" * 120, "\u6a21" * 121])

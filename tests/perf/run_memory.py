@@ -1,4 +1,4 @@
-"""Peak memory of merging shards, opening the run again, judging it again, and of its metrics.
+"""Peak memory of merging shards, of opening, exporting and judging the run, and of its metrics.
 
     python -m tests.perf.run_memory [--responses 25000,200000] [--shards 4]
 
@@ -136,6 +136,13 @@ def judge(out: Path) -> None:
     score_run(out, "published")
 
 
+def export(out: Path) -> None:
+    """One flat table of all responses and verdicts."""
+    from evalharness.exporting import export_run
+
+    export_run(out, "csv", out.with_name("out.csv"))
+
+
 def measure_metrics(out: Path) -> None:
     """What every run computes at its end, which needs a row a verdict."""
     from evalharness.measuring import metrics_of
@@ -181,7 +188,8 @@ def main() -> None:
             print(
                 f"{total:,} responses in {options.shards} shards: merge "
                 f"{measured(merge, folders, folder / 'out')}; opening it again "
-                f"{measured(go_on, folder / 'out')}; judging it "
+                f"{measured(go_on, folder / 'out')}; exporting it as CSV "
+                f"{measured(export, folder / 'out')}; judging it "
                 f"{measured(judge, folder / 'out')}; metrics alone "
                 f"{measured(measure_metrics, folder / 'out')}; imports alone "
                 f"{measured(measure_imports, folder)}",

@@ -164,6 +164,21 @@ def test_a_failed_run_leaves_no_checkpoint_behind(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["run.metrics.jsonl"]
 
 
+def test_a_training_that_fails_before_its_first_step_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("evalharness.training.sft._train_step", interrupted)
+    (tmp_path / "run.metrics.jsonl").write_text("of another training")
+    for output in (tmp_path / "run", tmp_path / "new" / "run"):
+        with pytest.raises(KeyboardInterrupt):
+            train_sft(_config(output))
+    assert [path.name for path in tmp_path.iterdir()] == ["run.metrics.jsonl"]
+    assert (tmp_path / "run.metrics.jsonl").read_text() == "of another training"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -234,7 +234,29 @@ def test_a_mistyped_first_command_can_be_corrected(
     wrong = _config(tmp_path / "run", parrot, problems, num_steps=1, max_tokens=127)
     with pytest.raises(InputError, match="don't fit the model's context"):
         train(wrong)
+    assert not wrong.output.exists()
+    # What a killed one leaves: it had no time to take its record back.
+    wrong.output.mkdir()
+    (wrong.output / "training.json").write_text('{"method": "rl", "identity": {}}')
+    with pytest.raises(InputError, match="don't fit the model's context"):
+        train(wrong)
+    assert [path.name for path in wrong.output.iterdir()] == ["training.json"]
     assert train(replace(wrong, max_tokens=12)).num_steps == 1
+
+
+def test_a_run_that_fails_before_its_first_step_leaves_nothing(
+    tmp_path: Path, parrot: Path, problems: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("evalharness.training.rollout.decode", interrupted)
+    for output in (tmp_path / "a" / "run", tmp_path / "mine"):
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        with pytest.raises(KeyboardInterrupt):
+            train(_config(output, parrot, problems))
+    assert {path.name for path in tmp_path.iterdir()} == {"coins.jsonl", "mine"}
+    assert list((tmp_path / "mine").iterdir()) == []
 
 
 def test_other_weights_under_the_same_name_are_another_run(

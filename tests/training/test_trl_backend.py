@@ -20,6 +20,7 @@ from evalharness.templates import load_template
 from evalharness.training.algorithms import Algorithm, algorithm
 from evalharness.training.config import RLConfig
 from evalharness.training.problems import load_problems
+from evalharness.training.rollout import Asker, Drawn
 from evalharness.training.sft import SFTConfig, metrics_path, train_sft
 from evalharness.training.tokenizer import byte_tokenizer
 from evalharness.training.trl_arguments import TRLOptions, sft_arguments, trl_arguments
@@ -297,6 +298,25 @@ def test_reward_is_the_checkers_and_a_truncated_completion_has_none() -> None:
     assert found == [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]
 
 
+def test_trl_rewards_the_text_of_the_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def rewards(asker: Asker, problems: object, drawn: list[Drawn]) -> list[float]:
+        seen.extend(each.text for each in drawn)
+        return [0.0] * len(drawn)
+
+    monkeypatch.setattr(Asker, "rewards", rewards)
+    tokenizer = byte_tokenizer(max_length=512)
+    problem = Problem(benchmark="own", problem_id="own/0", text="0+1?", golds=("1",))
+    # A letter as end token, which is no special one: it is no text either.
+    ends = frozenset({EOS, ord("Z")})
+    reward = make_trl_reward([problem], load_template("no"), tokenizer, ends)
+    half = "½".encode()[:1]
+    completions = [[*b"1", *half, EOS], [*b"1", *half], [*b"1Z", PADDING], [*b"1Z2", EOS]]
+    reward(completion_ids=completions, place=[0, 0, 0, 0])
+    assert seen == ["1", "1", "1", "1Z2"]
+
+
 def test_prompts_are_the_evaluations_token_for_token() -> None:
     tokenizer = byte_tokenizer(max_length=512)
     raw = Prompt(template="no", problem_id="own/0", text="1+1=")
@@ -315,3 +335,15 @@ def test_prompts_are_the_evaluations_token_for_token() -> None:
     bos.chat_template = "<|endoftext|>" + tokenizer.chat_template
     assert trl_prompt(raw, bos) == "1+1="
     assert trl_prompt(chat, bos) == [{"role": "user", "content": "1+1="}]
+
+
+def test_a_run_by_trl_that_fails_before_its_first_step_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("evalharness.training.trl_backend._train_and_save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_sft_with_trl(_supervised(tmp_path / "new" / "run"))
+    assert list(tmp_path.iterdir()) == []

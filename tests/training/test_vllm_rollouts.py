@@ -111,10 +111,12 @@ def test_a_draw_is_cut_at_a_stop_string_and_at_the_cap(sampler: VllmSampler) -> 
     [request] = _requests(1)
     [whole] = sampler.draw([request], ())
     stop = whole.text[2:4]
-    [stopped] = sampler.draw([request], (stop,))
-    # The stop string stays, as in the evaluation.
-    assert stopped.text == whole.text[: whole.text.index(stop) + len(stop)]
-    assert not stopped.is_truncated
+    start = whole.text.index(stop)
+    for keep_stop in (True, False):
+        [stopped] = sampler.draw([request], (stop,), keep_stop=keep_stop)
+        # As in the evaluation, by the template.
+        assert stopped.text == whole.text[: start + keep_stop * len(stop)]
+        assert not stopped.is_truncated
     [cut] = sampler.draw([replace(request, max_tokens=3)], ())
     assert (cut.token_ids, cut.is_truncated) == (whole.token_ids[:3], True)
 
