@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from evalharness.checking.places import (
     DESCRIPTIONS,
     PLACES,
-    Span,
     TruncatedError,
     find_answer_tag,
     find_box,
 )
+from evalharness.checking.spans import Span
 from evalharness.definitions import suggestion
 from evalharness.errors import InputError
 
