@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from evalharness.checking.sentences import NEW_QUESTION, find_sentence
+from evalharness.checking.sentences import NEW_QUESTION, find_sentence, without_marks
 from evalharness.checking.spans import Span, is_echo, trim
 
 
@@ -32,9 +32,23 @@ _JOINED = re.compile(
 )
 # A double root may be written twice; more of the same is a loop.
 _MOST_REPEATED = 2
-_TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
+_TAG = re.compile(r"<(/?)answer[ ]?>", re.IGNORECASE)
+_HALF_A_TAG = re.compile(r"</a?n?s?w?e?r?\Z", re.IGNORECASE)
+# A fraction, a root, a time or a number with its power is one number; an exponent or an index alone
+# is none, and is only matched so that it isn't taken for one.
+_BRACES = r"\{[^{}\n]{1,60}\}"
+_WITH_DIGIT = r"\{[^{}\n]{0,59}\d"
+_DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![\w.)])\.\d+"
+_POWER = rf"(?:[\^_](?:{_BRACES}|[-−]?\d+)|[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]{{1,9}})"
 _NUMBER = re.compile(
-    r"(?:(?<![\w)\]}])-)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:/\d+)?(?:\\?%)?"
+    rf"(?P<number>(?:(?<![\w)\]}}])[-−])?"
+    rf"(?:\\[dt]?frac(?={_WITH_DIGIT}|{_BRACES}{_WITH_DIGIT}){_BRACES}{_BRACES}"
+    rf"|(?:\d{{1,9}}[ ]?)?[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]"
+    rf"|\d{{1,9}}[ ]\d{{1,9}}/\d{{1,9}}"
+    rf"|(?:\d{{1,20}}[ ]?)?(?:√\d+|\\sqrt(?:\[\d\])?{_BRACES})"
+    rf"|(?:{_DIGITS})(?:/\d+|(?::\d{{1,9}}){{1,3}}(?:[ ]?[ap]\.?m\b)?|[eE][-+]?\d{{1,9}}(?!\w))?)"
+    rf"{_POWER}?(?:\s?(?:×|x|\*|·|\\times|\\cdot)\s?10{_POWER})?(?:[ ]?(?:π|\\pi\b))?(?:\\?%)?)"
+    rf"|[\^_](?:{_BRACES}|[-−]?\d+)"
 )
 # A dollar sign opens mathematics before a non-space and closes it after one, not before a digit:
 # "$5 and $18" are two prices.
@@ -44,7 +58,8 @@ _MATH = re.compile(
     r"|(?<!\\)\\\((?P<round>(?:[^\n$\\]|\\[^()\n]){1,500}+)\\\)"
     r"|(?<!\\)\\\[(?P<square>(?:[^$\\]|\\[^\[\]]){1,1000}+)\\\]"
 )
-_NAME_ONLY = re.compile(r"\s*(?:[A-Za-z]|\\[A-Za-z]+)\s*")
+# A single name, or the power of a unit: cm$^2$.
+_NO_FORMULA = re.compile(r"\s*(?:[A-Za-z]|\\[A-Za-z]+|\^(?:\{[-\d]+\}|\d))\s*")
 
 
 def find_box(text: str, start: int, end: int, *, closed_only: bool = False) -> Span | None:
@@ -119,6 +134,7 @@ def find_answer_tag(text: str, start: int, end: int, *, closed_only: bool = Fals
         if not is_last and not tags[index + 1][1]:
             continue
         inner = trim(text, tag.end(), end if is_last else tags[index + 1].start())
+        inner = without_marks(text, _without_half_a_tag(text, inner) if is_last else inner)
         if is_echo(text, inner):
             continue
         nested = find_box(text, inner.start, inner.end, closed_only=closed_only)
@@ -127,16 +143,21 @@ def find_answer_tag(text: str, start: int, end: int, *, closed_only: bool = Fals
     return None
 
 
+def _without_half_a_tag(text: str, span: Span) -> Span:
+    half = _HALF_A_TAG.search(text, max(span.start, span.end - len("</answer")), span.end)
+    return trim(text, span.start, half.start()) if half else span
+
+
 def find_last_expression(text: str, start: int, end: int) -> Span | None:
     """The last formula that is more than a name, or the last number, whichever ends later."""
     end = _own_end(text, start, end)
     formula = None
     for match in _MATH.finditer(text, start, end):
-        if match.lastgroup and not _NAME_ONLY.fullmatch(text, *match.span(match.lastgroup)):
+        if match.lastgroup and not _NO_FORMULA.fullmatch(text, *match.span(match.lastgroup)):
             formula = match
-    number = _last(_NUMBER, text, start if formula is None else formula.end(), end)
+    number = _last_number(text, start if formula is None else formula.end(), end)
     if number is not None:
-        return Span(*number.span())
+        return number
     if formula is None or formula.lastgroup is None:
         return None
     inner = trim(text, *formula.span(formula.lastgroup), ".,")
@@ -145,8 +166,7 @@ def find_last_expression(text: str, start: int, end: int) -> Span | None:
 
 def find_last_number(text: str, start: int, end: int) -> Span | None:
     """The last number."""
-    number = _last(_NUMBER, text, start, _own_end(text, start, end))
-    return Span(*number.span()) if number else None
+    return _last_number(text, start, _own_end(text, start, end))
 
 
 Finder = Callable[[str, int, int], Span | None]
@@ -168,11 +188,12 @@ DESCRIPTIONS = {
 }
 
 
-def _last(pattern: re.Pattern[str], text: str, start: int, end: int) -> re.Match[str] | None:
+def _last_number(text: str, start: int, end: int) -> Span | None:
     last = None
-    for last in pattern.finditer(text, start, end):  # noqa: B007 - only the last one counts
-        pass
-    return last
+    for match in _NUMBER.finditer(text, start, end):
+        if match["number"] is not None:
+            last = match
+    return Span(*last.span()) if last else None
 
 
 def _own_end(text: str, start: int, end: int) -> int:
