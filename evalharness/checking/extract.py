@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from evalharness.checking.places import (
     DESCRIPTIONS,
     PLACES,
-    Span,
     TruncatedError,
     find_answer_tag,
     find_box,
 )
+from evalharness.checking.spans import Span
 from evalharness.definitions import suggestion
 from evalharness.errors import InputError
 
@@ -40,6 +40,7 @@ DEFAULT_ANSWER_FORMAT = ("box", "answer-tag", "sentence", "last-expression")
 INSIDE_THINKING = "inside the thinking block"
 _CUT = "the response ends inside its last \\boxed{"
 _EARLIER_BOX = "its last \\boxed{ never closes: the box before it"
+_MARKED = frozenset({"box", "answer-tag"})
 _THINK = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
 
 
@@ -52,18 +53,21 @@ def extract(response: str, answer_format: tuple[str, ...]) -> Extraction:
       nor in a later place of the format.
     - `answer-tag`: the last `<answer>...</answer>`, or from the last `<answer>` to the end when its
       closing tag was the stop string; a box inside, or else an answer sentence, is its content.
-    - `sentence`: after the last "answer is" or "answer:", to the end of the sentence; also GSM8K's
-      line `#### 42`.
+    - `sentence`: after the last "answer is" or "answer:", to the end of the sentence, unless it
+      says what the answer is not; also GSM8K's line `#### 42`, the value of a JSON key `"answer"`,
+      a Chinese sentence, and what stands alone under a heading "Final Answer".
     - `last-expression`: the last formula between dollar signs or `\(..\)` that is more than a
       single name, or the last number, whichever ends later.
-    - `last-number`: the last number.
+    - `last-number`: the last number with its sign, power of ten, root or fraction; an exponent or
+      an index is no number by itself.
 
     A base model goes on with a new question after its answer: `sentence` reads nothing after a line
     that opens one ("Question:", "Problem 2:", `<|im_start|>`, ...) behind an answer sentence, and
     the last two places nothing after such a line that isn't the response's first.
 
-    An answer inside `<think>` counts, as it does for every published grader, and is noted. Time
-    and memory are linear in the length of the response.
+    An answer inside `<think>` counts, as it does for every published grader, and is noted; the
+    places after the tag read what stands behind the block first, and the block itself only where
+    none of them has an answer there. Time and memory are linear in the length of the response.
 
     Raises:
         InputError: the format is empty or names an unknown place.
@@ -73,8 +77,8 @@ def extract(response: str, answer_format: tuple[str, ...]) -> Extraction:
     """
     check_answer_format(answer_format)
     try:
-        for place in answer_format:
-            span = PLACES[place](response, 0, len(response))
+        for place, start, end in _readings(response, answer_format):
+            span = PLACES[place](response, start, end)
             if span is not None:
                 return _extraction(response, place, span)
     except TruncatedError:
@@ -91,18 +95,35 @@ def extract_leniently(response: str, strict: Extraction) -> Extraction:
     """
     if strict.answer is not None:
         return strict
-    for place in DEFAULT_ANSWER_FORMAT:
+    for place, start, end in _readings(response, DEFAULT_ANSWER_FORMAT):
         if place == "box":
-            span = find_box(response, 0, len(response), closed_only=True)
+            span = find_box(response, start, end, closed_only=True)
             if span is not None and strict.note == _CUT:
                 span = span._replace(note=_EARLIER_BOX)
         elif place == "answer-tag":
-            span = find_answer_tag(response, 0, len(response), closed_only=True)
+            span = find_answer_tag(response, start, end, closed_only=True)
         else:
-            span = PLACES[place](response, 0, len(response))
+            span = PLACES[place](response, start, end)
         if span is not None:
             return _extraction(response, place, span)
     return strict
+
+
+def _readings(response: str, answer_format: tuple[str, ...]) -> list[tuple[str, int, int]]:
+    """Where to look in which order: boxes and tags count in a thinking block as behind it.
+
+    Of what isn't marked, what stands behind the last block that closes comes first: in its thoughts
+    a model tries many answers.
+    """
+    behind = 0
+    for match in _THINK.finditer(response):
+        behind = match.end() if match[1] else behind
+    readings = [
+        (place, 0 if place in _MARKED else behind, len(response)) for place in answer_format
+    ]
+    if behind:
+        readings += [(place, 0, behind) for place in answer_format if place not in _MARKED]
+    return readings
 
 
 def check_answer_format(answer_format: tuple[str, ...]) -> None:

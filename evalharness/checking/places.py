@@ -8,15 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
-
-class Span(NamedTuple):
-    """`text[start:end]`, with what was odd about it."""
-
-    start: int
-    end: int
-    note: str = ""
+from evalharness.checking.sentences import NEW_QUESTION, find_sentence, without_marks
+from evalharness.checking.spans import Span, is_echo, trim
 
 
 class TruncatedError(Exception):
@@ -31,12 +25,6 @@ _ESCAPE_OR_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BARE_BOX = re.compile(
     r"(?=[-+.\d\\(]|[A-Za-z](?![A-Za-z]))[^$\n]{1,200}?(?=\$|\n|\\\)|\\\]|\.(?:\s|\Z)|\Z)"
 )
-_ECHO = re.compile(
-    r"(?:[\s~.?_…]|\\[,;:! ]|\\(?:quad|qquad|ldots|cdots|dots)(?![A-Za-z]))*"
-    r"|(?:\\text\{)?(?:your |the )?(?:final )?answer(?: here)?\}?",
-    re.IGNORECASE,
-)
-_LONGEST_ECHO = 60
 # Between two boxes of one list, in or out of mathematics.
 _SPACE = r"(?:\s|\$|\\[()\[\],;:! ]|\\q?quad){0,12}"
 _JOINED = re.compile(
@@ -44,19 +32,23 @@ _JOINED = re.compile(
 )
 # A double root may be written twice; more of the same is a loop.
 _MOST_REPEATED = 2
-_TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
-_SENTENCE = re.compile(
-    r"\banswer\b\*{0,2}(?:[ ]to[ ](?:the|this)[ ](?:question|problem))?\s{0,4}"
-    r"(?::|is\b|=)\s{0,4}\*{0,2}:?\s{0,4}"
-    r"|^####(?=[ ]{0,2}[-$]{0,2}\d[\d,./]{0,40}%?[ ]{0,2}$)",
-    re.IGNORECASE | re.MULTILINE,
-)
-_SENTENCE_END = re.compile(r"[.!](?=\s|\*|\"|\Z)|\n|\s*I hope it is correct|。")
-_DISPLAY = re.compile(
-    r"\s{0,4}(?:\$\$(?P<dollars>[^$]{1,2000})\$\$|\\\[(?P<bracket>.{1,2000}?)\\\])"
-)
+_TAG = re.compile(r"<(/?)answer[ ]?>", re.IGNORECASE)
+_HALF_A_TAG = re.compile(r"</a?n?s?w?e?r?\Z", re.IGNORECASE)
+# A fraction, a root, a time or a number with its power is one number; an exponent or an index alone
+# is none, and is only matched so that it isn't taken for one.
+_BRACES = r"\{[^{}\n]{1,60}\}"
+_WITH_DIGIT = r"\{[^{}\n]{0,59}\d"
+_DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![\w.)])\.\d+"
+_POWER = rf"(?:[\^_](?:{_BRACES}|[-−]?\d+)|[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]{{1,9}})"
 _NUMBER = re.compile(
-    r"(?:(?<![\w)\]}])-)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:/\d+)?(?:\\?%)?"
+    rf"(?P<number>(?:(?<![\w)\]}}])[-−])?"
+    rf"(?:\\[dt]?frac(?={_WITH_DIGIT}|{_BRACES}{_WITH_DIGIT}){_BRACES}{_BRACES}"
+    rf"|(?:\d{{1,9}}[ ]?)?[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]"
+    rf"|\d{{1,9}}[ ]\d{{1,9}}/\d{{1,9}}"
+    rf"|(?:\d{{1,20}}[ ]?)?(?:√\d+|\\sqrt(?:\[\d\])?{_BRACES})"
+    rf"|(?:{_DIGITS})(?:/\d+|(?::\d{{1,9}}){{1,3}}(?:[ ]?[ap]\.?m\b)?|[eE][-+]?\d{{1,9}}(?!\w))?)"
+    rf"{_POWER}?(?:\s?(?:×|x|\*|·|\\times|\\cdot)\s?10{_POWER})?(?:[ ]?(?:π|\\pi\b))?(?:\\?%)?)"
+    rf"|[\^_](?:{_BRACES}|[-−]?\d+)"
 )
 # A dollar sign opens mathematics before a non-space and closes it after one, not before a digit:
 # "$5 and $18" are two prices.
@@ -66,13 +58,8 @@ _MATH = re.compile(
     r"|(?<!\\)\\\((?P<round>(?:[^\n$\\]|\\[^()\n]){1,500}+)\\\)"
     r"|(?<!\\)\\\[(?P<square>(?:[^$\\]|\\[^\[\]]){1,1000}+)\\\]"
 )
-_NAME_ONLY = re.compile(r"\s*(?:[A-Za-z]|\\[A-Za-z]+)\s*")
-_NEW_QUESTION = re.compile(
-    r"^[ \t]{0,4}\*{0,2}(?:question|problem|exercise|q|human|user|instruction)"
-    r"(?:[ ]\d{1,4})?\*{0,2}:|^#{1,4}[ ](?:question|problem|instruction)\b"
-    r"|<\|(?:im_start|im_end|endoftext|eot_id|start_header_id)\|>",
-    re.IGNORECASE | re.MULTILINE,
-)
+# A single name, or the power of a unit: cm$^2$.
+_NO_FORMULA = re.compile(r"\s*(?:[A-Za-z]|\\[A-Za-z]+|\^(?:\{[-\d]+\}|\d))\s*")
 
 
 def find_box(text: str, start: int, end: int, *, closed_only: bool = False) -> Span | None:
@@ -98,13 +85,13 @@ def find_box(text: str, start: int, end: int, *, closed_only: bool = False) -> S
                 if closed_only:
                     continue
                 raise TruncatedError
-            inner = _trim(text, opening + 1, closing[opening])
+            inner = trim(text, opening + 1, closing[opening])
         else:
             bare = _BARE_BOX.match(text, opening, end)
             if bare is None:
                 continue
-            inner = _trim(text, bare.start(), bare.end())
-        if not _is_echo(text, inner):
+            inner = trim(text, bare.start(), bare.end())
+        if not is_echo(text, inner):
             return _with_joined_boxes(text, boxes[: index + 1], closing, inner)
     return None
 
@@ -125,8 +112,8 @@ def _with_joined_boxes(
         before = closing.get(boxes[first - 1].end())
         if before is None or not _JOINED.fullmatch(text, before + 1, boxes[first].start()):
             break
-        inner = _trim(text, boxes[first - 1].end() + 1, before)
-        if _is_echo(text, inner):
+        inner = trim(text, boxes[first - 1].end() + 1, before)
+        if is_echo(text, inner):
             break
         contents.add(text[inner.start : inner.end])
         first -= 1
@@ -146,8 +133,9 @@ def find_answer_tag(text: str, start: int, end: int, *, closed_only: bool = Fals
         is_last = index + 1 == len(tags)
         if not is_last and not tags[index + 1][1]:
             continue
-        inner = _trim(text, tag.end(), end if is_last else tags[index + 1].start())
-        if _is_echo(text, inner):
+        inner = trim(text, tag.end(), end if is_last else tags[index + 1].start())
+        inner = without_marks(text, _without_half_a_tag(text, inner) if is_last else inner)
+        if is_echo(text, inner):
             continue
         nested = find_box(text, inner.start, inner.end, closed_only=closed_only)
         found = nested or find_sentence(text, inner.start, inner.end) or inner
@@ -155,29 +143,9 @@ def find_answer_tag(text: str, start: int, end: int, *, closed_only: bool = Fals
     return None
 
 
-def find_sentence(text: str, start: int, end: int) -> Span | None:
-    """What follows the last "answer is", "answer:" or GSM8K's `####`, to the sentence's end."""
-    sentences = list(_SENTENCE.finditer(text, start, end))
-    if not sentences:
-        return None
-    # A base model, having answered, asks itself the next question.
-    cut = _NEW_QUESTION.search(text, sentences[0].end(), end)
-    end = cut.start() if cut else end
-    for match in reversed(sentences):
-        if match.end() > end:
-            continue
-        display = _DISPLAY.match(text, match.end(), end)
-        if display is not None:
-            group = "dollars" if display["dollars"] is not None else "bracket"
-            inner = _trim(text, *display.span(group), ".,")
-        else:
-            limit = min(end, match.end() + 1000)
-            stop = _SENTENCE_END.search(text, match.end(), limit)
-            inner = _trim(text, match.end(), stop.start() if stop else limit, '.,*:"')
-            inner = _without_dollars(text, inner)
-        if not _is_echo(text, inner):
-            return inner
-    return None
+def _without_half_a_tag(text: str, span: Span) -> Span:
+    half = _HALF_A_TAG.search(text, max(span.start, span.end - len("</answer")), span.end)
+    return trim(text, span.start, half.start()) if half else span
 
 
 def find_last_expression(text: str, start: int, end: int) -> Span | None:
@@ -185,21 +153,20 @@ def find_last_expression(text: str, start: int, end: int) -> Span | None:
     end = _own_end(text, start, end)
     formula = None
     for match in _MATH.finditer(text, start, end):
-        if match.lastgroup and not _NAME_ONLY.fullmatch(text, *match.span(match.lastgroup)):
+        if match.lastgroup and not _NO_FORMULA.fullmatch(text, *match.span(match.lastgroup)):
             formula = match
-    number = _last(_NUMBER, text, start if formula is None else formula.end(), end)
+    number = _last_number(text, start if formula is None else formula.end(), end)
     if number is not None:
-        return Span(*number.span())
+        return number
     if formula is None or formula.lastgroup is None:
         return None
-    inner = _trim(text, *formula.span(formula.lastgroup), ".,")
-    return None if _is_echo(text, inner) else inner
+    inner = trim(text, *formula.span(formula.lastgroup), ".,")
+    return None if is_echo(text, inner) else inner
 
 
 def find_last_number(text: str, start: int, end: int) -> Span | None:
     """The last number."""
-    number = _last(_NUMBER, text, start, _own_end(text, start, end))
-    return Span(*number.span()) if number else None
+    return _last_number(text, start, _own_end(text, start, end))
 
 
 Finder = Callable[[str, int, int], Span | None]
@@ -221,37 +188,22 @@ DESCRIPTIONS = {
 }
 
 
-def _last(pattern: re.Pattern[str], text: str, start: int, end: int) -> re.Match[str] | None:
+def _last_number(text: str, start: int, end: int) -> Span | None:
     last = None
-    for last in pattern.finditer(text, start, end):  # noqa: B007 - only the last one counts
-        pass
-    return last
-
-
-def _is_echo(text: str, span: Span) -> bool:
-    r"""Whether nothing stands there, or only what prompts put in a box: `...`, `your answer`."""
-    if span.end - span.start > _LONGEST_ECHO:
-        return False
-    return _ECHO.fullmatch(text, span.start, span.end) is not None
+    for match in _NUMBER.finditer(text, start, end):
+        if match["number"] is not None:
+            last = match
+    return Span(*last.span()) if last else None
 
 
 def _own_end(text: str, start: int, end: int) -> int:
     """Where the text turns to a new question; one that it opens with is a copy of its own."""
     while start < end and text[start].isspace():
         start += 1
-    for match in _NEW_QUESTION.finditer(text, start, end):
+    for match in NEW_QUESTION.finditer(text, start, end):
         if match.start() > start:
             return match.start()
     return end
-
-
-def _trim(text: str, start: int, end: int, characters: str = "") -> Span:
-    """The span without white space, and without `characters`, at its ends."""
-    while start < end and (text[start].isspace() or text[start] in characters):
-        start += 1
-    while end > start and (text[end - 1].isspace() or text[end - 1] in characters):
-        end -= 1
-    return Span(start, end)
 
 
 def _closing_braces(text: str, start: int, end: int) -> dict[int, int]:
@@ -264,16 +216,3 @@ def _closing_braces(text: str, start: int, end: int) -> dict[int, int]:
         elif token[0] == "}" and stack:
             closing[stack.pop()] = token.start()
     return closing
-
-
-def _without_dollars(text: str, span: Span) -> Span:
-    r"""Without the `$...$` or `\(...\)` around the whole span, or a currency sign before it."""
-    start, end = span.start, span.end
-    content = text[start:end]
-    if content.startswith("\\(") and content.endswith("\\)") and content.count("\\(") == 1:
-        return _trim(text, start + 2, end - 2, ".,")
-    if content.count("$") == 2 and content[0] == content[-1] == "$" and len(content) > 2:
-        return _trim(text, start + 1, end - 1, ".,")
-    if content.count("$") == 1 and content[0] == "$":
-        return _trim(text, start + 1, end)
-    return span
