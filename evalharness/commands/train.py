@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from evalharness.training.comparing import Comparison
     from evalharness.training.config import RLConfig
     from evalharness.training.metrics import StepMetrics
-    from evalharness.training.sft import SFTConfig
+    from evalharness.training.sft_config import SFTConfig
 
 
 _SFT_LINE_EVERY = 100
@@ -215,7 +215,7 @@ def _report(comparison: Comparison, folder: Path, options: argparse.Namespace) -
 
 
 def train_sft(options: argparse.Namespace) -> int:
-    """A line each hundred steps on stderr; the checkpoint's folder on stdout."""
+    """A line each hundred steps on stderr; the model's folder on stdout."""
     config = _sft_config(options)
     if options.backend == "trl":
         from evalharness.training.trl_arguments import TRLOptions
@@ -246,7 +246,7 @@ def train_sft(options: argparse.Namespace) -> int:
 
 def _sft_config(options: argparse.Namespace) -> SFTConfig:
     """What the flags say; the defaults are those of the shipped tiny checkpoint."""
-    from evalharness.training.sft import (
+    from evalharness.training.sft_config import (
         EVALUATE_EVERY,
         NUM_STEPS,
         WARMUP_STEPS,
@@ -263,6 +263,8 @@ def _sft_config(options: argparse.Namespace) -> SFTConfig:
     given = {
         "num_steps": num_steps,
         "rows_per_step": options.rows_per_step,
+        "save_every": options.save_every,
+        "keep_checkpoints": options.keep_checkpoints,
         "learning_rate": options.learning_rate,
         "warmup_steps": min(WARMUP_STEPS, num_steps // 10),
         "evaluate_every": min(EVALUATE_EVERY, num_steps),

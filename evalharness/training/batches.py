@@ -92,19 +92,18 @@ def make_batch(examples: Sequence[Example], padding_id: int) -> Batch:
     )
 
 
-def draw_examples(
-    tokenizer: PreTrainedTokenizerBase,
+def draw_rows(
     *,
     templates: Mapping[str, str],
     shares: Mapping[str, float],
     rng: random.Random,
     solutions: Iterator[Worked],
-) -> Iterator[Example]:
-    """Rows as long as there are solutions, the template of each drawn by its share."""
+) -> Iterator[tuple[str, Worked]]:
+    """Template text and solution of each row without end, the template drawn by its share."""
     names, weights = list(shares), list(shares.values())
     while True:
         template = templates[rng.choices(names, weights)[0]]
-        yield make_example(tokenizer, template, next(solutions))
+        yield template, next(solutions)
 
 
 def training_steps(

@@ -16,7 +16,7 @@ from evalharness.errors import InputError, TrainingError
 from evalharness.plan import identity_changes
 from evalharness.store import write_atomically
 from evalharness.training.comparing import Comparison, Job
-from evalharness.training.state import make_parent
+from evalharness.training.state import is_finished, make_parent
 
 _LAST_LINES = 12
 
@@ -49,7 +49,7 @@ def _make_stage(stage: Job, folder: Path, note: Callable[[str], None]) -> None:
     flags = dict(stage.flags)
     if "model" in flags:  # the stage before, however --out was spelled
         flags["model"] = str(flags["model"]).removeprefix(f"{stage.folder.parent}{os.sep}")
-    if not stage.folder.exists():
+    if not is_finished(stage.folder):  # one that was interrupted goes on
         _Crew(folder, 1, note).train([stage])
         write_atomically(record, json.dumps(flags, indent=1) + "\n")
     elif record.exists():

@@ -47,19 +47,33 @@ def worked_solutions(
         InputError: an unknown source or column, or a row without a solution.
         DataError: a published file can't be had.
     """
+    if source in GENERATED:
+        return generated_solutions(source, seed=seed, held_out=held_out)
+    rows = published_solutions(
+        source, problem_column=problem_column, solution_column=solution_column
+    )
+    return in_epochs(rows, seed=seed)
+
+
+def generated_solutions(
+    source: str, *, seed: int, held_out: frozenset[ProblemKey] = frozenset()
+) -> Iterator[Worked]:
+    """Solutions of one of `GENERATED`, without end; the seed decides them all."""
     if source == "practice":
         for problem in training_problems(seed, held_out=held_out):
             yield Worked(problem.text, problem.solution)
     elif source == "practice-sums":
         yield from _sums(seed)
-    elif source == "rambling":
+    else:
         for text, solution in rambling_examples(seed, Rambling()):
             yield Worked(text, solution)
-    else:
-        rows = _published(source, problem_column, solution_column)
-        rng = random.Random(seed)
-        while True:
-            yield from rng.sample(rows, len(rows))
+
+
+def in_epochs(rows: Sequence[Worked], *, seed: int) -> Iterator[Worked]:
+    """Rows without end, epoch after epoch in an order of its own."""
+    rng = random.Random(seed)
+    while True:
+        yield from rng.sample(rows, len(rows))
 
 
 def solution_problems(
@@ -68,7 +82,9 @@ def solution_problems(
     """The problems of a source that has an end, for the check against evaluated benchmarks."""
     if source in GENERATED:
         return ()
-    rows = _published(source, problem_column, solution_column)
+    rows = published_solutions(
+        source, problem_column=problem_column, solution_column=solution_column
+    )
     name = Path(source).stem
     return tuple(
         Problem(benchmark=name, problem_id=f"{name}/{number}", text=row.text, golds=())
@@ -83,9 +99,15 @@ def _sums(seed: int) -> Iterator[Worked]:
         yield Worked(each.text, f"{each.gold} so \\boxed{{{each.gold}}}")
 
 
-def _published(
-    source: str, problem_column: str | None, solution_column: str | None
+def published_solutions(
+    source: str, *, problem_column: str | None = None, solution_column: str | None = None
 ) -> Sequence[Worked]:
+    """All rows of a shipped training set or of a data file.
+
+    Raises:
+        InputError: an unknown source or column, or a row without a problem or a solution.
+        DataError: a published file can't be had.
+    """
     golds: Sequence[str] = ()
     if known_name(source):
         benchmark = load_benchmark(source)

@@ -114,11 +114,14 @@ class _Trainer:
         self.template = load_template(config.template)
         self.problems = open_problems(config, note)
         base = find_checkpoint(config.model)
-        check_folder(config.output)
+        check_folder(config.output, "rl")
         stack.callback(FolderLock(config.output).release)
-        self.record = open_record(
-            config, self.problems.fingerprint, self.template.sha256, base.revision
-        )
+        identity = config.identity() | {
+            "problems_fingerprint": self.problems.fingerprint,
+            "template_sha256": self.template.sha256,
+            "model_revision": base.revision,
+        }
+        self.record = open_record(config.output, "rl", identity)
         remove_unfinished(config.output)
         known = checkpoints(config.output)
         start = max(known) if known else 0
@@ -148,7 +151,7 @@ class _Trainer:
             )
         self.learner = self._learner(policy, dtype, checkpoint_is_start=not known)
         if known:
-            load_state(known[start], self.learner)
+            load_state(known[start], self.learner.networks())
             note(f"going on after step {start} of {config.output}")
         self.asker = Asker(
             template=self.template, tokenizer=tokenizer, pool=stack.enter_context(CheckerPool())
@@ -194,7 +197,7 @@ class _Trainer:
             folder = save_checkpoint(
                 config.output,
                 step,
-                self.learner,
+                self.learner.networks(),
                 self.tokenizer,
                 record,
                 keep_older=config.keep_checkpoints == "all",
@@ -208,9 +211,10 @@ class _Trainer:
         step = self.first_step - 1
         if not step or not self._evaluates(step):
             return None
-        metrics = read_metrics(self.config.output, step)
-        if metrics is None or metrics.evaluation is not None:
+        values = read_metrics(self.config.output, step)
+        if values is None or values["evaluation"] is not None:
             return None
+        metrics = StepMetrics(**values)
         try:
             return self._evaluated(metrics, checkpoints(self.config.output)[step])
         except StoreError as error:  # begun with other settings, which may change

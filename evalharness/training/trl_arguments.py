@@ -14,7 +14,7 @@ from evalharness.engines.transformers import choose_device, choose_dtype
 from evalharness.errors import InputError
 from evalharness.training.algorithms import Algorithm
 from evalharness.training.config import RLConfig
-from evalharness.training.sft import SFTConfig
+from evalharness.training.sft_config import SFTConfig
 
 LOSS_TYPES = {"response": "grpo", "constant": "dr_grpo", "token": "dapo", "none": "luspo"}
 """Our length normalisation -> GRPOConfig.loss_type.

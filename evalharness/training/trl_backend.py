@@ -30,13 +30,8 @@ from evalharness.templates import Template, load_template
 from evalharness.training.config import RLConfig
 from evalharness.training.problems import open_problems
 from evalharness.training.rollout import Asker, Drawn, check_prompts
-from evalharness.training.sft import (
-    SFTConfig,
-    check_sft_config,
-    learning_rate_at,
-    refuse_contamination,
-    training_examples,
-)
+from evalharness.training.sft_config import SFTConfig, check_sft_config, learning_rate_at
+from evalharness.training.sft_rows import TrainingRows, refuse_contamination
 from evalharness.training.trl_arguments import TRLOptions, sft_arguments, trl_arguments
 from evalharness.training.trl_trainers import (
     import_trl,
@@ -125,7 +120,7 @@ def train_sft_with_trl(
 ) -> Path:
     """Train on solutions by TRL and return the folder of the checkpoint.
 
-    The rows of every step are those of `train_sft`, and go in as tokens, so that TRL neither
+    The rows of every step are those of our own loop, and go in as tokens, so that TRL neither
     renders nor cuts anything. `evaluate_every` has no place here: nothing is solved on the way.
 
     Raises:
@@ -137,11 +132,11 @@ def train_sft_with_trl(
     if config.start is None:
         raise InputError("TRL starts from a checkpoint: name it with --model")
     check_sft_config(config)
-    refuse_contamination(config, note)
+    refuse_contamination(config, note or (lambda _: None))
     arguments = sft_arguments(config, options)
     adapter = lora_config(options.lora_rank)
     model = _open_model(config.start)
-    examples = training_examples(config, model.tokenizer)
+    examples = TrainingRows(config).examples(model.tokenizer)
     rows = [
         {
             "input_ids": example.prompt_ids + example.completion_ids,

@@ -20,7 +20,8 @@ from evalharness.templates import load_template
 from evalharness.training.algorithms import Algorithm, algorithm
 from evalharness.training.config import RLConfig
 from evalharness.training.problems import load_problems
-from evalharness.training.sft import SFTConfig, metrics_path, train_sft
+from evalharness.training.sft import train_sft
+from evalharness.training.sft_config import SFTConfig
 from evalharness.training.tokenizer import byte_tokenizer
 from evalharness.training.trl_arguments import TRLOptions, sft_arguments, trl_arguments
 from evalharness.training.trl_backend import (
@@ -149,11 +150,10 @@ def test_two_processes_share_a_step(tmp_path: Path) -> None:
 def test_supervised_run_is_our_own_run(tmp_path: Path) -> None:
     # The same rows, rates and losses, in one and in two parts a step.
     train_sft(_supervised(tmp_path / "own"))
-    lines = metrics_path(tmp_path / "own").read_text("utf-8").splitlines()
     final = train_sft_with_trl(_supervised(tmp_path / "trl"), TRLOptions(rows_per_device=4))
     found = _metrics(tmp_path / "trl")
     assert [row["step"] for row in found] == [1, 2, 3]
-    for ours, theirs in zip(map(json.loads, lines), found, strict=True):
+    for ours, theirs in zip(_metrics(tmp_path / "own"), found, strict=True):
         assert theirs["loss"] == pytest.approx(ours["loss"], rel=1e-3)
         assert theirs["learning_rate"] == pytest.approx(ours["learning_rate"])
         assert theirs["grad_norm"] == pytest.approx(ours["grad_norm"], rel=1e-3)
