@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,33 @@ if TYPE_CHECKING:
 
 
 _SFT_LINE_EVERY = 100
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def _interruptible(unsaid: str) -> Callable[[Command], Command]:
+    """Ctrl-C and SIGTERM end a command with what is kept, or `unsaid`, and what goes on there."""
+
+    def wrapped(command: Command) -> Command:
+        @functools.wraps(command)
+        def run(options: argparse.Namespace) -> int:
+            from evalharness.training.interruption import Terminated, ended_by_sigterm
+
+            try:
+                with ended_by_sigterm():
+                    return command(options)
+            except KeyboardInterrupt as error:
+                print_note(f"evalharness: interrupted{str(error) or unsaid}")
+                if getattr(options, "backend", "own") == "own":  # TRL's runs aren't continued
+                    print_note(f"  {options.command_line}")
+                return 143 if isinstance(error, Terminated) else 130
+
+        return run
+
+    return wrapped
+
+
+_BEFORE = " before its first step: no weights have changed"
 
 
 def make_toy(options: argparse.Namespace) -> int:
@@ -60,6 +89,7 @@ def make_toy(options: argparse.Namespace) -> int:
     return 0
 
 
+@_interruptible(_BEFORE)
 def train_rl(options: argparse.Namespace) -> int:
     """One line a step on stderr; the last checkpoint's folder on stdout."""
     config = _rl_config(options)
@@ -143,6 +173,10 @@ def _step_line(metrics: StepMetrics, num_steps: int) -> str:
     return ", ".join(parts)
 
 
+@_interruptible(
+    "; what is trained and evaluated is kept. The same command goes on, each training after its "
+    "last checkpoint"
+)
 def train_compare(options: argparse.Namespace) -> int:
     """Train all, evaluate all in one run folder, compare with the base, write the page."""
     from evalharness.training.comparing import read_comparison
@@ -214,6 +248,7 @@ def _report(comparison: Comparison, folder: Path, options: argparse.Namespace) -
     return 0
 
 
+@_interruptible(_BEFORE)
 def train_sft(options: argparse.Namespace) -> int:
     """A line each hundred steps on stderr; the model's folder on stdout."""
     config = _sft_config(options)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +73,10 @@ class _Crew:
 
     def train(self, jobs: Sequence[Job]) -> None:
         with ThreadPoolExecutor(self._num_jobs) as threads:
-            futures = [threads.submit(self._train, job) for job in jobs]
-            try:
+            futures: list[Future[None]] = []
+            try:  # around the start too: the first may be interrupted before the last is there
+                for job in jobs:
+                    futures.append(threads.submit(self._train, job))
                 for future in futures:
                     future.result()
             except BaseException:
@@ -132,8 +134,11 @@ class _Crew:
     def _end(self) -> None:
         with self._lock:
             self._is_ending = True
-            for process in self._running.values():
-                process.terminate()
+            running = list(self._running.values())
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
 
 
 def _flag(key: str, value: Any) -> list[str]:

@@ -20,6 +20,7 @@ from evalharness.training.batches import (
     training_steps,
 )
 from evalharness.training.forward import check_head, precision
+from evalharness.training.interruption import telling_what_is_kept
 from evalharness.training.metrics import METRICS, cut_metrics, read_metrics, write_metrics
 from evalharness.training.networks import Network, clip_gradient, refuse_nonfinite
 from evalharness.training.run_record import check_folder, open_record, plain
@@ -91,11 +92,12 @@ def train_sft(
             tell(f"{config.output} is trained already: nothing was left to do")
             return config.output
         run = _Run(config, rows, record, tell)
-        for step in range(run.first_step, config.num_steps + 1):
-            metrics = run.step(step)
-            if progress is not None:
-                progress(metrics)
-        run.finish()
+        with telling_what_is_kept(config.output, config.save_every):
+            for step in range(run.first_step, config.num_steps + 1):
+                metrics = run.step(step)
+                if progress is not None:
+                    progress(metrics)
+            run.finish()
     return config.output
 
 

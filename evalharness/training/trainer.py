@@ -26,6 +26,7 @@ from evalharness.training.config import RLConfig
 from evalharness.training.evaluating import evaluate_checkpoint
 from evalharness.training.forward import TokenRow, check_head
 from evalharness.training.idle import IdleCheck
+from evalharness.training.interruption import telling_what_is_kept
 from evalharness.training.learner import Learner
 from evalharness.training.metrics import (
     METRICS,
@@ -91,13 +92,14 @@ def train(
     with ExitStack() as stack:
         trainer = _Trainer(config, tell, stack)
         first = trainer.first_step
-        late = trainer.late_evaluation()
-        if late is not None and progress is not None:
-            progress(late)
-        for step in range(first, config.num_steps + 1):
-            metrics = trainer.step(step)
-            if progress is not None:
-                progress(metrics)
+        with telling_what_is_kept(config.output, config.save_every):
+            late = trainer.late_evaluation()
+            if late is not None and progress is not None:
+                progress(late)
+            for step in range(first, config.num_steps + 1):
+                metrics = trainer.step(step)
+                if progress is not None:
+                    progress(metrics)
         last = checkpoints(config.output)
         return TrainingResult(
             checkpoint=last[max(last)],

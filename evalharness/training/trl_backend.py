@@ -28,6 +28,7 @@ from evalharness.errors import InputError
 from evalharness.records import Problem, Prompt
 from evalharness.templates import Template, load_template
 from evalharness.training.config import RLConfig
+from evalharness.training.interruption import telling_what_trl_keeps
 from evalharness.training.problems import open_problems
 from evalharness.training.rollout import Asker, Drawn, check_prompts
 from evalharness.training.sft_config import SFTConfig, check_sft_config, learning_rate_at
@@ -275,7 +276,8 @@ def _train_and_save(
 ) -> Path:
     """Train; the whole model with its tokenizer, an adapter merged in, goes to `final`."""
     log_to_file(trainer, output / METRICS)
-    trainer.train()
+    with telling_what_trl_keeps(output):
+        trainer.train()
     folder = output / FINAL
     if options.lora_rank is None:
         trainer.save_model(str(folder))  # gathers the parts of a sharded model

@@ -185,7 +185,10 @@ def test_grpo_and_dr_grpo_are_spelled_out(tmp_path: Path) -> None:
         assert arguments["use_bias_correction_kl"] is False
     kind, arguments = trl_arguments(_config(tmp_path, algorithm("rloo")), options)
     assert (kind, arguments["beta"], arguments["normalize_advantages"]) == ("rloo", 0.0, False)
-    assert sft_arguments(_supervised(tmp_path), options)["completion_only_loss"] is True
+    supervised = sft_arguments(replace(_supervised(tmp_path), save_every=7), options)
+    assert supervised["completion_only_loss"] is True
+    saving = ("save_strategy", "save_steps", "save_total_limit")
+    assert [supervised[key] for key in saving] == ["steps", 7, 1]
 
 
 @pytest.mark.parametrize(
