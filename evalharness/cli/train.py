@@ -85,6 +85,12 @@ def _add_sft(kinds: Any) -> None:
     sft.add_argument("--problem-column", help="of your own file")
     sft.add_argument("--solution-column", help="of your own file")
     sft.add_argument(
+        "--overlong",
+        choices=("refuse", "drop"),
+        help="rows that don't fit the model's context: refuse to start (default), or leave them "
+        "out and say how many; none is cut",
+    )
+    sft.add_argument(
         "--template",
         action=Names,
         metavar="T",

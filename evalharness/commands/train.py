@@ -300,6 +300,7 @@ def _sft_config(options: argparse.Namespace) -> SFTConfig:
         "rows_per_step": options.rows_per_step,
         "save_every": options.save_every,
         "keep_checkpoints": options.keep_checkpoints,
+        "overlong": options.overlong,
         "learning_rate": options.learning_rate,
         "warmup_steps": min(WARMUP_STEPS, num_steps // 10),
         "evaluate_every": min(EVALUATE_EVERY, num_steps),

@@ -65,10 +65,15 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]
     return prepared.token_ids or ()
 
 
-def make_example(tokenizer: PreTrainedTokenizerBase, template: str, worked: Worked) -> Example:
-    """Prompt and solution as tokens; the solution starts on a line of its own and ends with EOS."""
+def row_texts(template: str, worked: Worked) -> tuple[str, str]:
+    """Prompt and completion; the solution starts on a line of its own."""
     prompt = render(template, worked.text)
-    completion = worked.solution if prompt.endswith("\n") else f"\n{worked.solution}"
+    return prompt, worked.solution if prompt.endswith("\n") else f"\n{worked.solution}"
+
+
+def make_example(tokenizer: PreTrainedTokenizerBase, template: str, worked: Worked) -> Example:
+    """Prompt and solution as tokens; the solution ends with EOS."""
+    prompt, completion = row_texts(template, worked)
     # Special tokens, such as BOS, stand before the prompt alone.
     completion_ids = tokenizer(completion, add_special_tokens=False)["input_ids"]
     return Example(list(prompt_ids(tokenizer, prompt)), [*completion_ids, tokenizer.eos_token_id])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalharness.engines.checkpoints import find_checkpoint, load_tokenizer
+from evalharness.engines.checkpoints import context_length, find_checkpoint, load_tokenizer
 from evalharness.engines.transformers import choose_device, choose_dtype, load_model
 from evalharness.errors import InputError, TrainingError
 from evalharness.store import FolderLock
@@ -82,7 +82,7 @@ def train_sft(
     tell = note or (lambda _: None)
     refuse_contamination(config, tell)
     make_parent(config.output)
-    rows = TrainingRows(config)
+    rows = TrainingRows(config, _open_tokenizer(config), context=_context(config), note=tell)
     with ExitStack() as stack:
         stack.callback(FolderLock(config.output).release)
         record = open_record(config.output, "sft", _identity(config, rows))
@@ -123,7 +123,7 @@ class _Run:
         cut_metrics(config.output / METRICS, last)
         self.validation = validation_problems(config.num_validation_per_kind)
         self.steps: Iterator[list[Batch]] = training_steps(
-            rows.examples(self.tokenizer, first=last * config.rows_per_step),
+            rows.examples(first=last * config.rows_per_step),
             rows_per_step=config.rows_per_step,
             padding_id=self.tokenizer.pad_token_id,
         )
@@ -210,6 +210,15 @@ def _open_model(
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token  # padding is never looked at
     return model, tokenizer, choose_dtype("auto", device)
+
+
+def _context(config: SFTConfig) -> int:
+    from transformers import AutoConfig
+
+    if config.start is None:
+        return config.model.context_length
+    folder = find_checkpoint(config.start).folder
+    return context_length(config.start, AutoConfig.from_pretrained(folder), None)
 
 
 def _open_tokenizer(config: SFTConfig) -> PreTrainedTokenizerBase:

@@ -18,6 +18,11 @@ WARMUP_STEPS = 100
 EVALUATE_EVERY = 400
 
 
+# Of the rows, what is left out is known by the fingerprint of the others.
+_NOT_THE_WEIGHTS = ("save_every", "keep_checkpoints", "evaluate_every", "evaluate_on", "overlong")
+_CHOICES = {"keep_checkpoints": ("all", "last"), "overlong": ("refuse", "drop")}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SFTConfig:
     """One training run; the defaults made the shipped checkpoint."""
@@ -36,6 +41,8 @@ class SFTConfig:
     """What `worked_solutions` takes."""
     problem_column: str | None = None
     solution_column: str | None = None
+    overlong: Literal["refuse", "drop"] = "refuse"
+    """Rows that don't fit the model's context: train on none at all, or leave them out."""
     evaluate_on: tuple[str, ...] = ()
     """Benchmarks that no training problem may be in."""
     allow_contamination: bool = False
@@ -67,7 +74,7 @@ class SFTConfig:
         The number of steps is in it, because the learning rate falls towards the last.
         """
         settings = self.settings()
-        for name in ("save_every", "keep_checkpoints", "evaluate_every", "evaluate_on"):
+        for name in _NOT_THE_WEIGHTS:
             del settings[name]
         return settings
 
@@ -108,8 +115,11 @@ def check_sft_config(config: SFTConfig) -> None:
             raise InputError(f'shares: no text for the template "{name}" (known: {known})')
         if not share > 0:
             raise InputError(f'shares: the share of "{name}" is {share}: it must be above 0')
-    if config.keep_checkpoints not in ("all", "last"):
-        raise InputError(f'keep_checkpoints is "{config.keep_checkpoints}": it must be all or last')
+    for name, choices in _CHOICES.items():
+        if getattr(config, name) not in choices:
+            raise InputError(
+                f'{name} is "{getattr(config, name)}": it must be {" or ".join(choices)}'
+            )
     if not config.shares:
         raise InputError("shares: empty, so there is nothing to train on: name a template")
     counts = (

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from evalharness.benchmarks import load_benchmark
-from evalharness.training.batches import Example, draw_rows, make_example
+from evalharness.errors import InputError
+from evalharness.training.batches import Example, draw_rows, make_example, row_texts
 from evalharness.training.practice import PracticeProblem, practice_problems
 from evalharness.training.problems import check_contamination
 from evalharness.training.sft_config import SFTConfig
@@ -29,22 +30,41 @@ VALIDATION_SEED = 7
 """Draws the problems that training is watched on; it neither practises nor is scored on them."""
 
 
+_ROWS_AT_ONCE = 1024
+
+
 class TrainingRows:
-    """What a run takes, the same however often it is begun.
+    """What a run takes, the same however often it is begun; every row fits the model's context.
+
+    A row is prompt, solution and EOS. One of a file counts as too long if it is under any of the
+    run's templates. None is ever cut: without its end a solution teaches not to come to one.
 
     Raises:
-        InputError: the solutions can't be read.
+        InputError: the solutions can't be read, or some are too long and `overlong` is `refuse`;
+            with the first and the count.
         DataError: a published file can't be had.
     """
 
-    def __init__(self, config: SFTConfig) -> None:
-        self._config = config
+    def __init__(
+        self,
+        config: SFTConfig,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        context: int,
+        note: Callable[[str], None],
+    ) -> None:
+        self._config, self._tokenizer, self._context = config, tokenizer, context
         self._published: Sequence[Worked] | None = None
-        if config.problems not in GENERATED:
-            self._published = published_solutions(
-                config.problems,
-                problem_column=config.problem_column,
-                solution_column=config.solution_column,
+        if config.problems in GENERATED:
+            self._check_generated()
+        else:
+            self._published = self._fitting(
+                published_solutions(
+                    config.problems,
+                    problem_column=config.problem_column,
+                    solution_column=config.solution_column,
+                ),
+                note,
             )
         digest = hashlib.sha256()
         for each in self._different():
@@ -52,18 +72,77 @@ class TrainingRows:
         self.fingerprint = digest.hexdigest()
         """Over problems and solutions, in order."""
 
-    def examples(self, tokenizer: PreTrainedTokenizerBase, *, first: int = 0) -> Iterator[Example]:
+    def examples(self, *, first: int = 0) -> Iterator[Example]:
         """The rows in the order in which the run takes them, from the `first` (0-based) on."""
         for template, worked in islice(self._draws(), first, None):
-            yield make_example(tokenizer, template, worked)
+            yield make_example(self._tokenizer, template, worked)
+
+    def _fitting(self, rows: Sequence[Worked], note: Callable[[str], None]) -> Sequence[Worked]:
+        """The rows of a file that fit."""
+        config = self._config
+        tokens = [0] * len(rows)
+        for name in config.shares:
+            for number, found in self._overlong((config.templates[name], row) for row in rows):
+                tokens[number] = max(tokens[number], found)
+        too_long = [number for number, found in enumerate(tokens) if found]
+        if not too_long:
+            return rows
+        first = too_long[0]
+        text = (
+            f"{len(too_long)} of the {len(rows)} rows of {config.problems} don't fit the model's "
+            f"context of {self._context} tokens; the first is {rows[first].place} with "
+            f"{tokens[first]} (prompt, solution and EOS)"
+        )
+        if config.overlong == "refuse":
+            raise InputError(
+                f"{text}. Shorten them, take a model with a longer context, or leave them out with "
+                "--overlong drop"
+            )
+        if len(too_long) == len(rows):
+            raise InputError(f"{text}. Nothing is left to train on")
+        note(f"{text}. They are left out")
+        return [row for row, found in zip(rows, tokens, strict=True) if not found]
+
+    def _check_generated(self) -> None:
+        """Refuse a run that would come to a row that doesn't fit."""
+        too_long = list(self._overlong(islice(self._draws(), self._num_rows)))
+        if too_long:
+            number, tokens = too_long[0]
+            raise InputError(
+                f"{len(too_long)} of the {self._num_rows} rows that {self._config.problems} makes "
+                f"for this run don't fit the model's context of {self._context} tokens; the first "
+                f"is row {number + 1} with {tokens} (prompt, solution and EOS). Take a model with "
+                "a longer context, or other problems"
+            )
+
+    def _overlong(self, rows: Iterable[tuple[str, Worked]]) -> Iterator[tuple[int, int]]:
+        """Number (0-based) and tokens of each row of template and solution that doesn't fit."""
+        remaining, start = iter(rows), 0
+        while part := list(islice(remaining, _ROWS_AT_ONCE)):
+            prompts, completions = zip(*(row_texts(*row) for row in part), strict=True)
+            # Many at once is faster, and counts nothing but a doubled BOS too much.
+            lengths = zip(
+                self._tokenizer(list(prompts))["input_ids"],
+                self._tokenizer(list(completions), add_special_tokens=False)["input_ids"],
+                strict=True,
+            )
+            for number, (prompt, completion) in enumerate(lengths):
+                if len(prompt) + len(completion) + 1 > self._context:
+                    tokens = make_example(self._tokenizer, *part[number]).num_tokens
+                    if tokens > self._context:
+                        yield start + number, tokens
+            start += len(part)
+
+    @property
+    def _num_rows(self) -> int:
+        return self._config.num_steps * self._config.rows_per_step
 
     def _different(self) -> Iterator[Worked]:
         """All rows of a file, in its order; of generated ones those that the run takes."""
         if self._published is not None:
             yield from self._published
         else:
-            num_rows = self._config.num_steps * self._config.rows_per_step
-            yield from (worked for _, worked in islice(self._draws(), num_rows))
+            yield from (worked for _, worked in islice(self._draws(), self._num_rows))
 
     def _draws(self) -> Iterator[tuple[str, Worked]]:
         config = self._config

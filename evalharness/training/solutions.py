@@ -25,6 +25,8 @@ class Worked(NamedTuple):
 
     text: str
     solution: str
+    place: str = ""
+    """File and line, or whatever finds it again; generated ones have none."""
 
 
 def worked_solutions(
@@ -119,15 +121,20 @@ def published_solutions(
     solution_key = _column(source, rows[0].cells, solution_column, _SOLUTION_COLUMNS)
     worked = []
     for number, row in enumerate(rows):
-        text, solution = row.cells.get(problem_key), row.cells.get(solution_key)
-        if not isinstance(text, str) or not isinstance(solution, str) or not solution.strip():
+        text, solution = (_text(row.cells.get(key)) for key in (problem_key, solution_key))
+        if not text or not solution:
             raise InputError(
                 f"{row.place} has no {problem_key} or no {solution_key}: every row needs both, "
                 "as text"
             )
         gold = golds[number] if golds else None
-        worked.append(Worked(text, boxed_solution(solution, gold)))
+        worked.append(Worked(text, boxed_solution(solution, gold), row.place))
     return worked
+
+
+def _text(cell: object) -> str | None:
+    """What a cell says; None where it says nothing: no prompt would predict the first token."""
+    return cell if isinstance(cell, str) and cell.strip() else None
 
 
 def boxed_solution(solution: str, gold: str | None = None) -> str:

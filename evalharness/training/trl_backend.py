@@ -137,13 +137,18 @@ def train_sft_with_trl(
     arguments = sft_arguments(config, options)
     adapter = lora_config(options.lora_rank)
     model = _open_model(config.start)
-    examples = TrainingRows(config).examples(model.tokenizer)
-    rows = [
+    rows = TrainingRows(
+        config,
+        model.tokenizer,
+        context=_context(config.start, model),
+        note=note or (lambda _: None),
+    )
+    dataset = [
         {
             "input_ids": example.prompt_ids + example.completion_ids,
             "completion_mask": [0] * len(example.prompt_ids) + [1] * len(example.completion_ids),
         }
-        for example in islice(examples, config.num_steps * config.rows_per_step)
+        for example in islice(rows.examples(), config.num_steps * config.rows_per_step)
     ]
     trl = import_trl()
     _open_output(config.output, {"method": "sft"}, arguments, options)
@@ -153,7 +158,7 @@ def train_sft_with_trl(
         )(
             model=str(model.checkpoint.folder),
             args=trl.SFTConfig(**arguments),
-            train_dataset=_dataset(rows),
+            train_dataset=_dataset(dataset),
             processing_class=model.tokenizer,
             peft_config=adapter,
         )
@@ -229,19 +234,21 @@ def _open_model(name: str) -> _Model:
     return _Model(checkpoint, tokenizer)
 
 
+def _context(name: str, model: _Model) -> int:
+    from transformers import AutoConfig
+
+    return context_length(name, AutoConfig.from_pretrained(model.checkpoint.folder), None)
+
+
 def _prompt_rows(
     config: RLConfig, problems: Sequence[Problem], template: Template, model: _Model
 ) -> list[dict[str, Any]]:
     """The data set's rows; none of them is too long for the model."""
-    from transformers import AutoConfig
-
     prompts = [template.render(problem) for problem in problems]
     check_prompts(
         [prepare_with_tokenizer(prompt, model.tokenizer) for prompt in prompts],
         max_tokens=config.max_tokens,
-        context=context_length(
-            config.model, AutoConfig.from_pretrained(model.checkpoint.folder), None
-        ),
+        context=_context(config.model, model),
         name=config.problems,
     )
     return [

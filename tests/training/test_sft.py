@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from evalharness.training.practice import PracticeProblem
 from evalharness.training.rollout import Drawn
 from evalharness.training.sft import SFTMetrics, train_sft
 from evalharness.training.sft_config import SFTConfig, learning_rate_at
+from evalharness.training.sft_rows import TrainingRows
 from evalharness.training.solutions import Worked
 from evalharness.training.state import STATE, checkpoints
 from evalharness.training.tokenizer import TURN_START, byte_tokenizer
@@ -329,6 +331,7 @@ def test_checkpoints_of_a_supervised_run_are_kept_for_a_series_when_asked(tmp_pa
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
         ({"weight_decay": float("inf")}, "weight_decay is inf: it must be a number of at least 0"),
         ({"warmup_steps": 5}, "warmup_steps is 5: it must be below num_steps, which is 5"),
+        ({"overlong": "cut"}, 'overlong is "cut": it must be refuse or drop'),
         ({"templates": {"no": "Solve.", "marked": "?"}}, "'Solve.' has no {{problem}}: add it"),
     ],
 )
@@ -367,6 +370,81 @@ def test_what_is_there_already_is_never_written_over(
     with pytest.raises(InputError, match=message):
         train_sft(_config(folder))
     assert {path.name: path.read_text("utf-8") for path in folder.iterdir()} == files
+
+
+def _of_lengths(folder: Path, *lengths: int) -> str:
+    """A file whose rows have so many tokens, one a byte, under the template `no`."""
+    path = folder / "mine.jsonl"
+    # 2 of the problem, 1 of the line break before the solution, 1 of EOS.
+    rows = [{"problem": "1?", "solution": "x" * (length - 4)} for length in lengths]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return str(path)
+
+
+def _narrow(folder: Path, problems: str, **changes: object) -> SFTConfig:
+    """A context of 64 tokens and the template `no`."""
+    model = replace(MICRO, context_length=64)
+    return _config(folder / "run", model=model, problems=problems, shares={"no": 1.0}, **changes)
+
+
+def test_a_row_that_fills_the_context_to_the_last_token_is_trained_on(tmp_path: Path) -> None:
+    problems = _of_lengths(tmp_path, 30, 64)
+    told: list[str] = []
+    train_sft(_narrow(tmp_path, problems), note=told.append)
+    assert told == []
+
+
+def test_rows_longer_than_the_context_are_refused_with_the_first_and_the_count(
+    tmp_path: Path,
+) -> None:
+    problems = _of_lengths(tmp_path, 30, 65, 64, 300)
+    expected = (
+        rf"2 of the 4 rows of {problems} don't fit the model's context of 64 tokens; the first is "
+        rf".*mine.jsonl:2 with 65 \(prompt, solution and EOS\). Shorten them, .* --overlong drop"
+    )
+    with pytest.raises(InputError, match=expected):
+        train_sft(_narrow(tmp_path, problems))
+    assert not (tmp_path / "run").exists()
+    # `marked` has 7 tokens of its own and the solution loses its line break: 65 + 7 - 1.
+    with pytest.raises(InputError, match=r"3 of the 4 rows .* first is .*:2 with 71 "):
+        train_sft(replace(_narrow(tmp_path, problems), shares={"no": 1.0, "marked": 0.01}))
+
+
+def test_rows_longer_than_the_context_are_left_out_where_asked(tmp_path: Path) -> None:
+    problems = _of_lengths(tmp_path, 30, 65, 20, 300)
+    told: list[str] = []
+    config = _narrow(tmp_path, problems, overlong="drop", rows_per_step=2)
+    folder = train_sft(config, note=told.append)
+    assert told == [
+        f"2 of the 4 rows of {problems} don't fit the model's context of 64 tokens; the first is "
+        f"{problems}:2 with 65 (prompt, solution and EOS). They are left out"
+    ]
+    # As if they weren't in the file.
+    weights = (folder / "model.safetensors").read_bytes()
+    without = replace(config, output=tmp_path / "without", overlong="refuse")
+    _of_lengths(tmp_path, 30, 20)
+    assert (train_sft(without) / "model.safetensors").read_bytes() == weights
+    _of_lengths(tmp_path, 65)
+    with pytest.raises(InputError, match=r"1 of the 1 rows .*\. Nothing is left to train on"):
+        train_sft(replace(config, output=tmp_path / "none"))
+
+
+def test_a_generated_row_longer_than_the_context_is_found_before_training(tmp_path: Path) -> None:
+    seen: list[SFTMetrics] = []
+    config = _narrow(tmp_path, "rambling", num_steps=50, overlong="drop")
+    rows = TrainingRows(
+        replace(config, model=MICRO), byte_tokenizer(max_length=512), context=512, note=print
+    )
+    lengths = [row.num_tokens for row in islice(rows.examples(), 50 * 8)]
+    numbers = [number for number, length in enumerate(lengths, start=1) if length > 64]
+    assert 1 < len(numbers) < 400
+    expected = (
+        f"{len(numbers)} of the 400 rows that rambling makes .* the first is row {numbers[0]} with "
+        f"{lengths[numbers[0] - 1]} "
+    )
+    with pytest.raises(InputError, match=expected):
+        train_sft(config, progress=seen.append)
+    assert seen == []
 
 
 def test_greedy_decoding_does_not_depend_on_the_batch() -> None:

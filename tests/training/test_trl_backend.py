@@ -168,6 +168,16 @@ def test_supervised_run_by_trl_starts_from_a_checkpoint(tmp_path: Path) -> None:
         train_sft_with_trl(replace(_supervised(tmp_path / "run"), start=None))
 
 
+def test_rows_that_do_not_fit_are_refused_before_trl_sees_them(tmp_path: Path) -> None:
+    long = tmp_path / "long.jsonl"
+    row = {"problem": "1?", "solution": "x" * 17000}
+    long.write_text(json.dumps({**row, "solution": "1"}) + "\n" + json.dumps(row) + "\n")
+    # 2 of the problem, the line break, the solution, EOS: 17004 of 16384.
+    with pytest.raises(InputError, match=r"1 of the 2 rows .*long.jsonl:2 with 17004 \(prompt"):
+        train_sft_with_trl(replace(_supervised(tmp_path / "run"), problems=str(long)))
+    assert not (tmp_path / "run").exists()
+
+
 def test_grpo_and_dr_grpo_are_spelled_out(tmp_path: Path) -> None:
     options = TRLOptions()
     chosen = ("loss_type", "scale_rewards", "beta", "epsilon", "epsilon_high")
