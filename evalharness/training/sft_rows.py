@@ -117,21 +117,24 @@ class TrainingRows:
 
     def _overlong(self, rows: Iterable[tuple[str, Worked]]) -> Iterator[tuple[int, int]]:
         """Number (0-based) and tokens of each row of template and solution that doesn't fit."""
-        remaining, start = iter(rows), 0
+        texts = ((number, row, *row_texts(*row)) for number, row in enumerate(rows))
+        remaining = (each for each in texts if self._may_be_overlong(each[2] + each[3]))
         while part := list(islice(remaining, _ROWS_AT_ONCE)):
-            prompts, completions = zip(*(row_texts(*row) for row in part), strict=True)
             # Many at once is faster, and counts nothing but a doubled BOS too much.
             lengths = zip(
-                self._tokenizer(list(prompts))["input_ids"],
-                self._tokenizer(list(completions), add_special_tokens=False)["input_ids"],
+                self._tokenizer([each[2] for each in part])["input_ids"],
+                self._tokenizer([each[3] for each in part], add_special_tokens=False)["input_ids"],
                 strict=True,
             )
-            for number, (prompt, completion) in enumerate(lengths):
+            for (number, row, *_), (prompt, completion) in zip(part, lengths, strict=True):
                 if len(prompt) + len(completion) + 1 > self._context:
-                    tokens = make_example(self._tokenizer, *part[number]).num_tokens
+                    tokens = make_example(self._tokenizer, *row).num_tokens
                     if tokens > self._context:
-                        yield start + number, tokens
-            start += len(part)
+                        yield number, tokens
+
+    def _may_be_overlong(self, text: str) -> bool:
+        """No tokenizer makes four tokens a letter of ASCII: short rows needn't be tokenized."""
+        return not text.isascii() or 4 * len(text) > self._context - 16
 
     @property
     def _num_rows(self) -> int:
