@@ -60,10 +60,16 @@ def _add_sft(kinds: Any) -> None:
         kinds,
         "sft",
         train.train_sft,
-        "supervised training on worked solutions",
+        "supervised training on worked solutions; the same command goes on",
         "evalharness train sft --out checkpoints/mine --steps 200",
     )
-    sft.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoint folder")
+    sft.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of the run; at the end the model is in it",
+    )
     sft.add_argument("--config", type=Path, metavar="FILE.toml", help="any of these flags")
     sft.add_argument(
         "--model", help="start from this folder or hub id (default: a fresh tiny model)"
@@ -79,6 +85,12 @@ def _add_sft(kinds: Any) -> None:
     sft.add_argument("--problem-column", help="of your own file")
     sft.add_argument("--solution-column", help="of your own file")
     sft.add_argument(
+        "--overlong",
+        choices=("refuse", "drop"),
+        help="rows that don't fit the model's context: refuse to start (default), or leave them "
+        "out and say how many; none is cut",
+    )
+    sft.add_argument(
         "--template",
         action=Names,
         metavar="T",
@@ -89,6 +101,7 @@ def _add_sft(kinds: Any) -> None:
     sft.add_argument("--learning-rate", type=float, help="default: 3e-3, for the tiny model")
     sft.add_argument("--warmup-steps", type=int, help="default: 100, or a tenth of fewer steps")
     sft.add_argument("--seed", type=int, default=0)
+    _add_checkpoints(sft)
     sft.add_argument("--allow-contamination", action="store_true", help=_CONTAMINATION)
     sft.add_argument(
         "--evaluate-on",
@@ -130,8 +143,7 @@ def _add_rl(kinds: Any) -> None:
     run = rl.add_argument_group("the run")
     run.add_argument("--steps", dest="num_steps", type=int, metavar="N", help="default: 100")
     run.add_argument("--seed", type=int)
-    run.add_argument("--save-every", type=int, metavar="N", help="steps (default: 50)")
-    run.add_argument("--keep-checkpoints", choices=("all", "last"), help="default: last")
+    _add_checkpoints(run)
     run.add_argument("--evaluate-every", type=int, metavar="N", help="steps (default: never)")
     run.add_argument(
         "--evaluate-on",
@@ -154,6 +166,13 @@ def _add_backend(parser: argparse.ArgumentParser) -> None:
         help="trl: TRL's trainers with the same meaning, for several GPUs (default: own)",
     )
     parser.add_argument("--lora-rank", type=int, metavar="R", help="with --backend trl")
+
+
+def _add_checkpoints(group: Any) -> None:
+    group.add_argument(
+        "--save-every", type=int, metavar="N", help="steps between checkpoints (default: 50)"
+    )
+    group.add_argument("--keep-checkpoints", choices=("all", "last"), help="default: last")
 
 
 def _add_switches(group: Any) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +19,37 @@ if TYPE_CHECKING:
     from evalharness.training.comparing import Comparison
     from evalharness.training.config import RLConfig
     from evalharness.training.metrics import StepMetrics
-    from evalharness.training.sft import SFTConfig
+    from evalharness.training.sft_config import SFTConfig
 
 
 _SFT_LINE_EVERY = 100
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def _interruptible(unsaid: str) -> Callable[[Command], Command]:
+    """Ctrl-C and SIGTERM end a command with what is kept, or `unsaid`, and what goes on there."""
+
+    def wrapped(command: Command) -> Command:
+        @functools.wraps(command)
+        def run(options: argparse.Namespace) -> int:
+            from evalharness.training.interruption import Terminated, ended_by_sigterm
+
+            try:
+                with ended_by_sigterm():
+                    return command(options)
+            except KeyboardInterrupt as error:
+                print_note(f"evalharness: interrupted{str(error) or unsaid}")
+                if getattr(options, "backend", "own") == "own":  # TRL's runs aren't continued
+                    print_note(f"  {options.command_line}")
+                return 143 if isinstance(error, Terminated) else 130
+
+        return run
+
+    return wrapped
+
+
+_BEFORE = " before its first step: no weights have changed"
 
 
 def make_toy(options: argparse.Namespace) -> int:
@@ -59,6 +88,7 @@ def make_toy(options: argparse.Namespace) -> int:
     return 0
 
 
+@_interruptible(_BEFORE)
 def train_rl(options: argparse.Namespace) -> int:
     """One line a step on stderr; the last checkpoint's folder on stdout."""
     config = _rl_config(options)
@@ -142,6 +172,10 @@ def _step_line(metrics: StepMetrics, num_steps: int) -> str:
     return ", ".join(parts)
 
 
+@_interruptible(
+    "; what is trained and evaluated is kept. The same command goes on, each training after its "
+    "last checkpoint"
+)
 def train_compare(options: argparse.Namespace) -> int:
     """Train all, evaluate all in one run folder, compare with the base, write the page."""
     from evalharness.training.comparing import read_comparison
@@ -213,8 +247,9 @@ def _report(comparison: Comparison, folder: Path, options: argparse.Namespace) -
     return 0
 
 
+@_interruptible(_BEFORE)
 def train_sft(options: argparse.Namespace) -> int:
-    """A line each hundred steps on stderr; the checkpoint's folder on stdout."""
+    """A line each hundred steps on stderr; the model's folder on stdout."""
     config = _sft_config(options)
     if options.backend == "trl":
         from evalharness.training.trl_arguments import TRLOptions
@@ -245,7 +280,7 @@ def train_sft(options: argparse.Namespace) -> int:
 
 def _sft_config(options: argparse.Namespace) -> SFTConfig:
     """What the flags say; the defaults are those of the shipped tiny checkpoint."""
-    from evalharness.training.sft import (
+    from evalharness.training.sft_config import (
         EVALUATE_EVERY,
         NUM_STEPS,
         WARMUP_STEPS,
@@ -262,6 +297,9 @@ def _sft_config(options: argparse.Namespace) -> SFTConfig:
     given = {
         "num_steps": num_steps,
         "rows_per_step": options.rows_per_step,
+        "save_every": options.save_every,
+        "keep_checkpoints": options.keep_checkpoints,
+        "overlong": options.overlong,
         "learning_rate": options.learning_rate,
         "warmup_steps": min(WARMUP_STEPS, num_steps // 10),
         "evaluate_every": min(EVALUATE_EVERY, num_steps),

@@ -65,10 +65,15 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]
     return prepared.token_ids or ()
 
 
-def make_example(tokenizer: PreTrainedTokenizerBase, template: str, worked: Worked) -> Example:
-    """Prompt and solution as tokens; the solution starts on a line of its own and ends with EOS."""
+def row_texts(template: str, worked: Worked) -> tuple[str, str]:
+    """Prompt and completion; the solution starts on a line of its own."""
     prompt = render(template, worked.text)
-    completion = worked.solution if prompt.endswith("\n") else f"\n{worked.solution}"
+    return prompt, worked.solution if prompt.endswith("\n") else f"\n{worked.solution}"
+
+
+def make_example(tokenizer: PreTrainedTokenizerBase, template: str, worked: Worked) -> Example:
+    """Prompt and solution as tokens; the solution ends with EOS."""
+    prompt, completion = row_texts(template, worked)
     # Special tokens, such as BOS, stand before the prompt alone.
     completion_ids = tokenizer(completion, add_special_tokens=False)["input_ids"]
     return Example(list(prompt_ids(tokenizer, prompt)), [*completion_ids, tokenizer.eos_token_id])
@@ -92,19 +97,18 @@ def make_batch(examples: Sequence[Example], padding_id: int) -> Batch:
     )
 
 
-def draw_examples(
-    tokenizer: PreTrainedTokenizerBase,
+def draw_rows(
     *,
     templates: Mapping[str, str],
     shares: Mapping[str, float],
     rng: random.Random,
     solutions: Iterator[Worked],
-) -> Iterator[Example]:
-    """Rows as long as there are solutions, the template of each drawn by its share."""
+) -> Iterator[tuple[str, Worked]]:
+    """Template text and solution of each row without end, the template drawn by its share."""
     names, weights = list(shares), list(shares.values())
     while True:
         template = templates[rng.choices(names, weights)[0]]
-        yield make_example(tokenizer, template, next(solutions))
+        yield template, next(solutions)
 
 
 def training_steps(

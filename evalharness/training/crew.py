@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from evalharness.errors import InputError, TrainingError
 from evalharness.plan import identity_changes
 from evalharness.store import write_atomically
 from evalharness.training.comparing import Comparison, Job
-from evalharness.training.state import parent_of
+from evalharness.training.state import is_finished, parent_of
 
 _LAST_LINES = 12
 
@@ -49,7 +49,7 @@ def _make_stage(stage: Job, folder: Path, note: Callable[[str], None]) -> None:
     flags = dict(stage.flags)
     if "model" in flags:  # the stage before, however --out was spelled
         flags["model"] = str(flags["model"]).removeprefix(f"{stage.folder.parent}{os.sep}")
-    if not stage.folder.exists():
+    if not is_finished(stage.folder):  # one that was interrupted goes on
         _Crew(folder, 1, note).train([stage])
         write_atomically(record, json.dumps(flags, indent=1) + "\n")
     elif record.exists():
@@ -73,8 +73,10 @@ class _Crew:
 
     def train(self, jobs: Sequence[Job]) -> None:
         with ThreadPoolExecutor(self._num_jobs) as threads:
-            futures = [threads.submit(self._train, job) for job in jobs]
-            try:
+            futures: list[Future[None]] = []
+            try:  # around the start too: the first may be interrupted before the last is there
+                for job in jobs:
+                    futures.append(threads.submit(self._train, job))
                 for future in futures:
                     future.result()
             except BaseException:
@@ -132,8 +134,11 @@ class _Crew:
     def _end(self) -> None:
         with self._lock:
             self._is_ending = True
-            for process in self._running.values():
-                process.terminate()
+            running = list(self._running.values())
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
 
 
 def _flag(key: str, value: Any) -> list[str]:

@@ -10,12 +10,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from evalharness.store import write_atomically
 from evalharness.trackers import Tracker
 from evalharness.training.learner import UpdateMetrics
 from evalharness.training.rollout import Rollout
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 T = TypeVar("T")
 METRICS = "metrics.jsonl"
@@ -102,7 +105,7 @@ def step_metrics(
     )
 
 
-def write_metrics(output: Path, metrics: StepMetrics, tracker: Tracker | None) -> None:
+def write_metrics(output: Path, metrics: DataclassInstance, tracker: Tracker | None) -> None:
     """Add a step to metrics.jsonl, and its numbers to the tracker."""
     values = dataclasses.asdict(metrics)
     with (output / METRICS).open("a", encoding="utf-8") as file:
@@ -114,19 +117,19 @@ def write_metrics(output: Path, metrics: StepMetrics, tracker: Tracker | None) -
         for name, value in values.items()
         if isinstance(value, int | float) and name != "step"
     }
-    for benchmark, found in (metrics.evaluation or {}).items():
+    for benchmark, found in (values.get("evaluation") or {}).items():
         numbers |= {f"{benchmark}/{name}": value for name, value in found.items()}
-    tracker.log(metrics.step, numbers)
+    tracker.log(values["step"], numbers)
 
 
-def read_metrics(output: Path, step: int) -> StepMetrics | None:
+def read_metrics(output: Path, step: int) -> dict[str, Any] | None:
     """What metrics.jsonl has of a step that was taken; None where it has nothing."""
     path = output / METRICS
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     for line in reversed(lines):
-        values = json.loads(line)
+        values: dict[str, Any] = json.loads(line)
         if values["step"] == step:
-            return StepMetrics(**values)
+            return values
     return None
 
 

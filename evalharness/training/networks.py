@@ -76,7 +76,12 @@ def clip_gradient(network: Network, most: float) -> float:
     return float(torch.nn.utils.clip_grad_norm_(network.module.parameters(), most))
 
 
-def refuse_nonfinite(norm: float, what: str, step: int) -> None:
+def refuse_nonfinite(
+    norm: float,
+    what: str,
+    step: int,
+    remedy: str = "lower the learning rate, or compute in float32 (--dtype float32)",
+) -> None:
     """Stop before the weights are lost.
 
     Raises:
@@ -84,8 +89,7 @@ def refuse_nonfinite(norm: float, what: str, step: int) -> None:
     """
     if not math.isfinite(norm):
         raise TrainingError(
-            f"step {step}: {what} is {norm}: lower the learning rate, or compute in float32 "
-            "(--dtype float32). The last checkpoint is from before this step"
+            f"step {step}: {what} is {norm}: {remedy}. The last checkpoint is from before this step"
         )
 
 

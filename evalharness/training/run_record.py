@@ -3,46 +3,42 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from evalharness.errors import InputError
 from evalharness.plan import identity_changes
-from evalharness.store import LOCK, write_atomically
-from evalharness.training.config import RLConfig
-from evalharness.training.state import checkpoints
+from evalharness.store import LOCK, FolderLock, write_atomically
+from evalharness.training.metrics import METRICS
+from evalharness.training.state import RECORD, checkpoints, is_finished
 
-RECORD = "training.json"
+Method = Literal["rl", "sft"]
 
 
-def open_record(
-    config: RLConfig, fingerprint: str, template_sha256: str, revision: str
-) -> dict[str, Any]:
+def open_record(output: Path, method: Method, identity: dict[str, Any]) -> dict[str, Any]:
     """Write the record of a new run, or compare it with the one that is there.
 
-    `fingerprint` is that of the training problems, `revision` that of the model it starts from. A
-    folder without a checkpoint is no run yet: its first command may have been mistyped. The folder
-    has passed `check_folder`.
+    `identity` is what decides the weights: settings, fingerprints of problems and templates, the
+    revision of the model it starts from. A folder without a checkpoint is no run yet: its first
+    command may have been mistyped. The folder has passed `check_folder`.
 
     Raises:
         InputError: the folder holds another run, with what changed.
     """
-    identity = plain(config.identity()) | {
-        "problems_fingerprint": fingerprint,
-        "template_sha256": template_sha256,
-        "model_revision": revision,
-    }
-    path = config.output / RECORD
-    if checkpoints(config.output):
+    identity = plain(identity)
+    path = output / RECORD
+    if checkpoints(output) or is_finished(output):
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        _refuse_another_run(config.output, record["identity"], identity)
+        _refuse_another_run(output, record["identity"], identity)
         return record
-    record = {"method": "rl", "identity": identity} | _versions()
+    record = {"method": method, "identity": identity} | _versions()
     write_atomically(path, json.dumps(record, indent=1) + "\n")
     return record
 
 
-def check_folder(output: Path) -> None:
+def check_folder(output: Path, method: Method) -> None:
     """Refuse a folder that is neither new nor a run's: nothing that is in it may be written over.
 
     Raises:
@@ -55,16 +51,34 @@ def check_folder(output: Path) -> None:
     remedy = "name another --out"
     try:
         record = json.loads((output / RECORD).read_text(encoding="utf-8"))
-        is_run = record["method"] == "rl" and "identity" in record
+        found, is_run = record["method"], "identity" in record
         is_checkpoint, by_trl = "step" in record, "backend" in record
     except FileNotFoundError:
         raise InputError(f"{output} isn't empty and holds no run: {remedy}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{output / RECORD} isn't what a run writes ({error}): {remedy}") from None
-    if not is_run or is_checkpoint:
-        raise InputError(f"{output} holds a checkpoint, not the run of one: {remedy}")
     if by_trl:
         raise InputError(f"{output} holds a run by TRL, which isn't continued: {remedy}")
+    if not is_run or is_checkpoint:
+        raise InputError(f"{output} holds a checkpoint, not the run of one: {remedy}")
+    if found != method:
+        raise InputError(f"{output} holds a run of train {found}: {remedy}")
+
+
+@contextmanager
+def held_folder(output: Path) -> Iterator[None]:
+    """Hold the lock of a run's folder; of a run that fails before its first step nothing stays."""
+    is_recorded = (output / RECORD).exists()
+    lock = FolderLock(output)
+    try:
+        yield
+    except BaseException:
+        if not (output / METRICS).exists() and not checkpoints(output):
+            with suppress(OSError):  # it would hide what the run failed of
+                lock.retract([] if is_recorded else [output / RECORD])
+        raise
+    finally:
+        lock.release()
 
 
 def plain(settings: dict[str, Any]) -> dict[str, Any]:

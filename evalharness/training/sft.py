@@ -1,85 +1,43 @@
-"""Supervised training of a tiny model on worked solutions: a short, exact loop that repeats."""
+"""Supervised training of a small model on worked solutions: an exact loop that repeats."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalharness.benchmarks import load_benchmark
-from evalharness.engines.checkpoints import find_checkpoint, load_tokenizer
-from evalharness.engines.transformers import (
-    choose_device,
-    choose_dtype,
-    load_model,
-    no_progress_bars,
-)
+from evalharness.engines.checkpoints import context_length, find_checkpoint, load_tokenizer
+from evalharness.engines.transformers import choose_device, choose_dtype, load_model
 from evalharness.errors import InputError, TrainingError
-from evalharness.templates import load_template
 from evalharness.training.batches import (
     Batch,
-    Example,
     backpropagate_mean_loss,
-    draw_examples,
     solved_share,
     training_steps,
 )
 from evalharness.training.forward import check_head, precision
-from evalharness.training.practice import PracticeProblem, practice_problems
-from evalharness.training.problems import check_contamination
-from evalharness.training.solutions import solution_problems, worked_solutions
-from evalharness.training.state import parent_of, whole_folder
+from evalharness.training.interruption import telling_what_is_kept
+from evalharness.training.metrics import METRICS, cut_metrics, read_metrics, write_metrics
+from evalharness.training.networks import Network, clip_gradient, refuse_nonfinite
+from evalharness.training.run_record import check_folder, held_folder, open_record, plain
+from evalharness.training.sft_config import SFTConfig, check_sft_config, learning_rate_at
+from evalharness.training.sft_rows import TrainingRows, refuse_contamination, validation_problems
+from evalharness.training.state import (
+    checkpoints,
+    drop_states,
+    finish,
+    is_finished,
+    load_state,
+    remove_unfinished,
+    save_checkpoint,
+)
 from evalharness.training.tokenizer import byte_tokenizer
-from evalharness.training.toy import ToyModel, make_toy_model
+from evalharness.training.toy import make_toy_model
 
 if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-NUM_STEPS = 1200
-WARMUP_STEPS = 100
-EVALUATE_EVERY = 400
-
-VALIDATION_SEED = 7
-"""Draws the problems that training is watched on; it neither practises nor is scored on them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SFTConfig:
-    """One training run; the defaults made the shipped checkpoint."""
-
-    output: Path
-    """The checkpoint folder; it must not exist yet."""
-    templates: Mapping[str, str]
-    """Name -> text with `{{problem}}`."""
-    shares: Mapping[str, float] = field(default_factory=lambda: {"no": 0.95, "qwen-math": 0.05})
-    """Template name -> its weight among the training problems."""
-    model: ToyModel = field(default_factory=ToyModel)
-    """A fresh model, where no `start` is given."""
-    start: str | None = None
-    """A folder or a hub id to start from."""
-    problems: str = "practice"
-    """What `worked_solutions` takes."""
-    problem_column: str | None = None
-    solution_column: str | None = None
-    evaluate_on: tuple[str, ...] = ()
-    """Benchmarks that no training problem may be in."""
-    allow_contamination: bool = False
-    num_steps: int = NUM_STEPS
-    rows_per_step: int = 40
-    learning_rate: float = 3e-3
-    warmup_steps: int = WARMUP_STEPS
-    weight_decay: float = 0.01
-    max_grad_norm: float = 1.0
-    seed: int = 0
-    evaluate_every: int = EVALUATE_EVERY
-    num_validation_per_kind: int = 5
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,180 +57,163 @@ class SFTMetrics:
     """Template -> share of the validation problems solved by greedy decoding."""
 
 
-def raw_template(name: str) -> str:
-    """The text of a raw template, with `{{problem}}`.
-
-    Raises:
-        InputError: no such template, or a chat template, which needs a tokenizer to be rendered.
-    """
-    template = load_template(name)
-    if template.mode != "raw":
-        raise InputError(
-            f'template "{name}" is a chat template: supervised training takes raw ones, such as '
-            "no, r1 or qwen-math"
-        )
-    return template.text
-
-
-def learning_rate_at(step: int, config: SFTConfig) -> float:
-    """The rate of a 1-based step: linear from 0 over the warmup, then a cosine down to a tenth."""
-    if step < config.warmup_steps:
-        return config.learning_rate * step / config.warmup_steps
-    rest = max(config.num_steps - config.warmup_steps, 1)
-    cosine = (1 + math.cos(math.pi * (step - config.warmup_steps) / rest)) / 2
-    return config.learning_rate * (0.1 + 0.9 * cosine)
-
-
-def metrics_path(output: Path) -> Path:
-    """The metrics of a run grow beside its checkpoint folder, which appears whole at the end."""
-    return output.with_name(f"{output.name}.metrics.jsonl")
-
-
-def check_sft_config(config: SFTConfig) -> None:
-    """Refuse a run that can't be trained, before anything is made.
-
-    Raises:
-        InputError: with the field and the remedy.
-    """
-    if config.output.exists():
-        raise InputError(f"{config.output} exists already: remove it or name another folder")
-    for name, share in config.shares.items():
-        if name not in config.templates:
-            known = ", ".join(config.templates) or "none"
-            raise InputError(f'shares: no text for the template "{name}" (known: {known})')
-        if not share > 0:
-            raise InputError(f'shares: the share of "{name}" is {share}: it must be above 0')
-    if not config.shares:
-        raise InputError("shares: empty, so there is nothing to train on: name a template")
-    for name in ("num_steps", "rows_per_step", "evaluate_every", "num_validation_per_kind"):
-        if getattr(config, name) < 1:
-            raise InputError(f"{name} is {getattr(config, name)}: it must be at least 1")
-    for name in ("learning_rate", "max_grad_norm"):
-        if not 0 < getattr(config, name) < math.inf:
-            raise InputError(f"{name} is {getattr(config, name)}: it must be a number above 0")
-    if not 0 <= config.weight_decay < math.inf:
-        raise InputError(
-            f"weight_decay is {config.weight_decay}: it must be a number of at least 0"
-        )
-    if not 0 <= config.warmup_steps < config.num_steps:
-        raise InputError(
-            f"warmup_steps is {config.warmup_steps}: it must be below num_steps, "
-            f"which is {config.num_steps}"
-        )
-
-
-def validation_problems(num_per_kind: int) -> tuple[PracticeProblem, ...]:
-    """Problems that are in neither the benchmark nor any training run."""
-    benchmark = {problem.key for problem in practice_problems()}
-    return practice_problems(VALIDATION_SEED, num_per_kind=num_per_kind, excluded=benchmark)
-
-
 def train_sft(
     config: SFTConfig,
     *,
     progress: Callable[[SFTMetrics], None] | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Path:
-    """Train a fresh toy model and return its folder, which other engines load like any checkpoint.
+    """Train a model, or go on with the run that `config.output` holds, and return that folder.
 
-    The same config, torch version and number of threads give the same weights, bit for bit.
-    Metrics are written while it trains, to `metrics_path(config.output)`.
+    At the end it holds the model, which engines load like any checkpoint. The same config, package
+    versions and number of threads give the same weights, bit for bit, however often the run was
+    interrupted.
 
     Raises:
-        InputError: the config can't be trained.
+        InputError: the config can't be trained, or the folder holds another run.
         EngineError: the model to start from can't be loaded.
-        TrainingError: a gradient is no number, or memory runs out; nothing is saved.
+        TrainingError: a gradient is no number, or memory runs out; the last checkpoint is intact.
     """
     check_sft_config(config)
-    refuse_contamination(config, note)
-    with parent_of(config.output):
-        return _train(config, progress)
+    check_folder(config.output, "sft")
+    tell = note or (lambda _: None)
+    refuse_contamination(config, tell)
+    rows = TrainingRows(config, _open_tokenizer(config), context=_context(config), note=tell)
+    with held_folder(config.output):
+        record = open_record(config.output, "sft", _identity(config, rows))
+        remove_unfinished(config.output)
+        if is_finished(config.output):
+            drop_states(config.output, keep_checkpoints=config.keep_checkpoints == "all")
+            tell(f"{config.output} is trained already: nothing was left to do")
+            return config.output
+        run = _Run(config, rows, record, tell)
+        with telling_what_is_kept(config.output, config.save_every):
+            for step in range(run.first_step, config.num_steps + 1):
+                metrics = run.step(step)
+                if progress is not None:
+                    progress(metrics)
+            run.finish()
+    return config.output
 
 
-def _train(config: SFTConfig, progress: Callable[[SFTMetrics], None] | None) -> Path:
-    import torch
+class _Run:
+    """A run that is open and has steps or its end before it."""
 
-    model, tokenizer, dtype = _open_model(config)
-    validation = validation_problems(config.num_validation_per_kind)
-    steps = training_steps(
-        training_examples(config, tokenizer),
-        rows_per_step=config.rows_per_step,
-        padding_id=tokenizer.pad_token_id,
-    )
-    optimizer = torch.optim.AdamW(
-        model.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True
-    )
-    last: SFTMetrics | None = None
-    for step, batches in zip(range(1, config.num_steps + 1), steps, strict=False):
+    def __init__(
+        self,
+        config: SFTConfig,
+        rows: TrainingRows,
+        record: dict[str, Any],
+        note: Callable[[str], None],
+    ) -> None:
+        self.config, self.record = config, record
+        known = checkpoints(config.output)
+        last = max(known, default=0)
+        self.first_step = last + 1
+        self.model, self.tokenizer, self.dtype = _open_model(config, known.get(last))
+        self.networks = {"policy": _network(self.model, config)}
+        if known:
+            load_state(known[last], self.networks)
+            note(f"going on after step {last} of {config.output}")
+        cut_metrics(config.output / METRICS, last)
+        self.validation = validation_problems(config.num_validation_per_kind)
+        self.steps: Iterator[list[Batch]] = training_steps(
+            rows.examples(first=last * config.rows_per_step),
+            rows_per_step=config.rows_per_step,
+            padding_id=self.tokenizer.pad_token_id,
+        )
+
+    def step(self, step: int) -> SFTMetrics:
+        """One step, with its checkpoint and evaluation where they are due."""
+        import torch
+
+        config = self.config
         try:
-            with precision(model.device.type, dtype):
-                metrics = _train_step(model, optimizer, batches, step, config)
+            with precision(self.model.device.type, self.dtype):
+                metrics = _train_step(self.networks["policy"], next(self.steps), step, config)
         except torch.OutOfMemoryError as error:
             raise TrainingError(
                 f"step {step}: out of memory with {config.rows_per_step} rows a step: lower "
                 "--rows-per-step"
             ) from error
-        is_due = step % config.evaluate_every == 0 or step == config.num_steps
-        if is_due and config.problems == "practice":
-            solved = {
-                name: solved_share(model, tokenizer, config.templates[name], validation)
-                for name in config.shares
-            }
-            metrics = dataclasses.replace(metrics, exact_match=solved)
-        # A training that fails before its first step leaves the metrics of another alone.
-        mode = "w" if last is None else "a"
-        with metrics_path(config.output).open(mode, encoding="utf-8") as file:
-            file.write(json.dumps(dataclasses.asdict(metrics)) + "\n")
-        if progress is not None:
-            progress(metrics)
-        last = metrics
-    record = _training_record(config, last)
-    with whole_folder(config.output) as folder, no_progress_bars():
-        model.save_pretrained(folder)
-        # A fresh one: the tokenizer of the run may have got a padding token.
-        _open_tokenizer(config).save_pretrained(folder)
-        (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    return config.output
+        is_last = step == config.num_steps
+        if config.problems == "practice" and (is_last or step % config.evaluate_every == 0):
+            metrics = replace(metrics, exact_match=self._exact_match())
+        # Before the checkpoint, from which on a run that goes on doesn't take this step again.
+        write_metrics(config.output, metrics, None)
+        if is_last or step % config.save_every == 0:
+            save_checkpoint(
+                config.output,
+                step,
+                self.networks,
+                # A fresh one: that of the run may have got a padding token.
+                _open_tokenizer(config),
+                self.record | {"step": step},
+                keep_older=config.keep_checkpoints == "all",
+            )
+        return metrics
+
+    def finish(self) -> None:
+        """Make the folder of the run the model's."""
+        config = self.config
+        last = read_metrics(config.output, config.num_steps) or {}
+        end = {
+            "config": plain(config.settings()),
+            "final_loss": last.get("loss"),
+            "exact_match": last.get("exact_match"),
+        }
+        finish(
+            config.output,
+            config.num_steps,
+            self.record | end,
+            keep_checkpoints=config.keep_checkpoints == "all",
+        )
+
+    def _exact_match(self) -> dict[str, float]:
+        templates = self.config.templates
+        return {
+            name: solved_share(self.model, self.tokenizer, templates[name], self.validation)
+            for name in self.config.shares
+        }
 
 
-def training_examples(config: SFTConfig, tokenizer: PreTrainedTokenizerBase) -> Iterator[Example]:
-    """The rows of a run, in the order in which it takes them.
+def _identity(config: SFTConfig, rows: TrainingRows) -> dict[str, Any]:
+    revision = find_checkpoint(config.start).revision if config.start is not None else None
+    return config.identity() | {
+        "problems_fingerprint": rows.fingerprint,
+        "model_revision": revision,
+    }
 
-    Raises:
-        InputError: the solutions can't be read.
+
+def _open_model(
+    config: SFTConfig, checkpoint: Path | None
+) -> tuple[Any, PreTrainedTokenizerBase, str]:
+    """Model, tokenizer and the dtype of the forward passes; the weights are in float32.
+
+    The weights are those of `checkpoint`, or where the run begins.
     """
-    validation = validation_problems(config.num_validation_per_kind)
-    held_out = frozenset(problem.key for problem in (*practice_problems(), *validation))
-    rng = random.Random(config.seed)
-    solutions = worked_solutions(
-        config.problems,
-        seed=rng.getrandbits(32),
-        held_out=held_out,
-        problem_column=config.problem_column,
-        solution_column=config.solution_column,
-    )
-    return draw_examples(
-        tokenizer,
-        templates=config.templates,
-        shares=config.shares,
-        rng=rng,
-        solutions=solutions,
-    )
-
-
-def _open_model(config: SFTConfig) -> tuple[Any, PreTrainedTokenizerBase, str]:
-    """Model, tokenizer and the dtype of the forward passes; the weights are in float32."""
     tokenizer = _open_tokenizer(config)
-    if config.start is None:
-        return make_toy_model(config.model, tokenizer, seed=config.seed), tokenizer, "float32"
-    device = choose_device("auto")
-    model = load_model(find_checkpoint(config.start), dtype="float32", device=device)
-    check_head(model, config.start)
-    if tokenizer.eos_token_id is None:
+    device = "cpu" if config.start is None else choose_device("auto")
+    if config.start is not None and tokenizer.eos_token_id is None:
         raise InputError(f"the tokenizer of {config.start} has no EOS token: set eos_token")
+    source = config.start if checkpoint is None else str(checkpoint)
+    if source is None:
+        model: Any = make_toy_model(config.model, tokenizer, seed=config.seed)
+    else:
+        model = load_model(find_checkpoint(source), dtype="float32", device=device)
+        check_head(model, source)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token  # padding is never looked at
     return model, tokenizer, choose_dtype("auto", device)
+
+
+def _context(config: SFTConfig) -> int:
+    from transformers import AutoConfig
+
+    if config.start is None:
+        return config.model.context_length
+    folder = find_checkpoint(config.start).folder
+    return context_length(config.start, AutoConfig.from_pretrained(folder), None)
 
 
 def _open_tokenizer(config: SFTConfig) -> PreTrainedTokenizerBase:
@@ -281,46 +222,25 @@ def _open_tokenizer(config: SFTConfig) -> PreTrainedTokenizerBase:
     return load_tokenizer(find_checkpoint(config.start), trust_remote_code=False)
 
 
-def refuse_contamination(config: SFTConfig, note: Callable[[str], None] | None = None) -> None:
-    """Refuse solutions of problems that are in a benchmark of `evaluate_on`, or note what is.
-
-    Raises:
-        InputError: names the first.
-    """
-    evaluated = [each for name in config.evaluate_on for each in load_benchmark(name).problems]
-    if not evaluated:
-        return
-    training = solution_problems(
-        config.problems,
-        problem_column=config.problem_column,
-        solution_column=config.solution_column,
-    )
-    for line in check_contamination(training, evaluated, allowed=config.allow_contamination):
-        if note is not None:
-            note(f"contamination: {line}")
-
-
-def _train_step(
-    model: PreTrainedModel,
-    optimizer: torch.optim.Optimizer,
-    batches: list[Batch],
-    step: int,
-    config: SFTConfig,
-) -> SFTMetrics:
+def _network(model: Any, config: SFTConfig) -> Network:
     import torch
 
+    optimizer = torch.optim.AdamW(
+        model.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True
+    )
+    return Network(module=model, optimizer=optimizer, learning_rate=config.learning_rate)
+
+
+def _train_step(network: Network, batches: list[Batch], step: int, config: SFTConfig) -> SFTMetrics:
     started = time.perf_counter()
     rate = learning_rate_at(step, config)
-    for group in optimizer.param_groups:
+    for group in network.optimizer.param_groups:
         group["lr"] = rate
-    optimizer.zero_grad()
-    loss = backpropagate_mean_loss(model, batches)
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm).item()
-    if not math.isfinite(norm):
-        raise TrainingError(
-            f"step {step}: the gradient is {norm}: lower the learning rate. Nothing was saved"
-        )
-    optimizer.step()
+    network.optimizer.zero_grad()
+    loss = backpropagate_mean_loss(network.module, batches)
+    norm = clip_gradient(network, config.max_grad_norm)
+    refuse_nonfinite(norm, "the gradient", step, "lower the learning rate")
+    network.optimizer.step()
     return SFTMetrics(
         step=step,
         loss=loss,
@@ -329,23 +249,3 @@ def _train_step(
         tokens_per_second=sum(batch.num_tokens for batch in batches)
         / (time.perf_counter() - started),
     )
-
-
-def _training_record(config: SFTConfig, last: SFTMetrics | None) -> dict[str, Any]:
-    """What is needed to repeat the run, and where it ended; no clock, so that it repeats too."""
-    import torch
-    import transformers
-
-    settings = dataclasses.asdict(config)
-    del settings["output"]
-    if config.start is not None:
-        settings["model"] = None  # the size is the start's
-    return {
-        "method": "sft",
-        "config": settings,
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "num_threads": torch.get_num_threads(),
-        "final_loss": last.loss if last else None,
-        "exact_match": last.exact_match if last else None,
-    }

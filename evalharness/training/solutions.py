@@ -25,6 +25,8 @@ class Worked(NamedTuple):
 
     text: str
     solution: str
+    place: str = ""
+    """File and line, or whatever finds it again; generated ones have none."""
 
 
 def worked_solutions(
@@ -47,19 +49,33 @@ def worked_solutions(
         InputError: an unknown source or column, or a row without a solution.
         DataError: a published file can't be had.
     """
+    if source in GENERATED:
+        return generated_solutions(source, seed=seed, held_out=held_out)
+    rows = published_solutions(
+        source, problem_column=problem_column, solution_column=solution_column
+    )
+    return in_epochs(rows, seed=seed)
+
+
+def generated_solutions(
+    source: str, *, seed: int, held_out: frozenset[ProblemKey] = frozenset()
+) -> Iterator[Worked]:
+    """Solutions of one of `GENERATED`, without end; the seed decides them all."""
     if source == "practice":
         for problem in training_problems(seed, held_out=held_out):
             yield Worked(problem.text, problem.solution)
     elif source == "practice-sums":
         yield from _sums(seed)
-    elif source == "rambling":
+    else:
         for text, solution in rambling_examples(seed, Rambling()):
             yield Worked(text, solution)
-    else:
-        rows = _published(source, problem_column, solution_column)
-        rng = random.Random(seed)
-        while True:
-            yield from rng.sample(rows, len(rows))
+
+
+def in_epochs(rows: Sequence[Worked], *, seed: int) -> Iterator[Worked]:
+    """Rows without end, epoch after epoch in an order of its own."""
+    rng = random.Random(seed)
+    while True:
+        yield from rng.sample(rows, len(rows))
 
 
 def solution_problems(
@@ -68,7 +84,9 @@ def solution_problems(
     """The problems of a source that has an end, for the check against evaluated benchmarks."""
     if source in GENERATED:
         return ()
-    rows = _published(source, problem_column, solution_column)
+    rows = published_solutions(
+        source, problem_column=problem_column, solution_column=solution_column
+    )
     name = Path(source).stem
     return tuple(
         Problem(benchmark=name, problem_id=f"{name}/{number}", text=row.text, golds=())
@@ -83,9 +101,15 @@ def _sums(seed: int) -> Iterator[Worked]:
         yield Worked(each.text, f"{each.gold} so \\boxed{{{each.gold}}}")
 
 
-def _published(
-    source: str, problem_column: str | None, solution_column: str | None
+def published_solutions(
+    source: str, *, problem_column: str | None = None, solution_column: str | None = None
 ) -> Sequence[Worked]:
+    """All rows of a shipped training set or of a data file.
+
+    Raises:
+        InputError: an unknown source or column, or a row without a problem or a solution.
+        DataError: a published file can't be had.
+    """
     golds: Sequence[str] = ()
     if known_name(source):
         benchmark = load_benchmark(source)
@@ -97,15 +121,20 @@ def _published(
     solution_key = _column(source, rows[0].cells, solution_column, _SOLUTION_COLUMNS)
     worked = []
     for number, row in enumerate(rows):
-        text, solution = row.cells.get(problem_key), row.cells.get(solution_key)
-        if not isinstance(text, str) or not isinstance(solution, str) or not solution.strip():
+        text, solution = (_text(row.cells.get(key)) for key in (problem_key, solution_key))
+        if not text or not solution:
             raise InputError(
                 f"{row.place} has no {problem_key} or no {solution_key}: every row needs both, "
                 "as text"
             )
         gold = golds[number] if golds else None
-        worked.append(Worked(text, boxed_solution(solution, gold)))
+        worked.append(Worked(text, boxed_solution(solution, gold), row.place))
     return worked
+
+
+def _text(cell: object) -> str | None:
+    """What a cell says; None where it says nothing: no prompt would predict the first token."""
+    return cell if isinstance(cell, str) and cell.strip() else None
 
 
 def boxed_solution(solution: str, gold: str | None = None) -> str:

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
@@ -14,15 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 from evalharness.engines.transformers import no_progress_bars
 from evalharness.errors import InputError, TrainingError
+from evalharness.store import write_atomically
 from evalharness.store.files import make_folders, remove_folders
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from evalharness.training.learner import Learner
+    from evalharness.training.networks import Network
 
 STATE = "trainer_state.pt"
 """Optimizers and the networks beside the policy; goes when the next checkpoint is whole."""
+RECORD = "training.json"
+"""What made a run, in its folder and in each checkpoint."""
+_CONFIG = "config.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
@@ -42,9 +46,11 @@ def checkpoints(output: Path) -> dict[int, Path]:
 
 
 def remove_unfinished(output: Path) -> None:
-    """Remove what a killed save left of a checkpoint; nobody else may be writing the run."""
+    """Remove what a killed save left behind; nobody else may be writing the run."""
     for path in output.glob(".checkpoint-*"):
         shutil.rmtree(path)
+    for path in output.glob(".*.part"):
+        path.unlink()
 
 
 @contextmanager
@@ -90,13 +96,15 @@ def whole_folder(output: Path) -> Iterator[Path]:
 def save_checkpoint(
     output: Path,
     step: int,
-    learner: Learner,
+    networks: Mapping[str, Network],
     tokenizer: PreTrainedTokenizerBase,
     record: dict[str, Any],
     *,
     keep_older: bool,
 ) -> Path:
     """Save the policy with its tokenizer and all that continuing needs; then let older ones go.
+
+    `networks` are all that are trained, by name; the model is "policy".
 
     Raises:
         TrainingError: it can't be written; older checkpoints are untouched.
@@ -106,11 +114,11 @@ def save_checkpoint(
     folder = checkpoint_folder(output, step)
     try:
         with whole_folder(folder) as unfinished, no_progress_bars():
-            learner.policy.module.save_pretrained(unfinished)
+            networks["policy"].module.save_pretrained(unfinished)
             tokenizer.save_pretrained(unfinished)
             text = json.dumps(record, indent=1) + "\n"
-            (unfinished / "training.json").write_text(text, encoding="utf-8")
-            torch.save(_state(learner), unfinished / STATE)
+            (unfinished / RECORD).write_text(text, encoding="utf-8")
+            torch.save(_state(networks), unfinished / STATE)
     except OSError as error:
         raise TrainingError(
             f"{folder} can't be written: {error}. Older checkpoints are intact; make room and "
@@ -124,7 +132,52 @@ def save_checkpoint(
     return folder
 
 
-def load_state(folder: Path, learner: Learner) -> None:
+def is_finished(output: Path) -> bool:
+    """Whether a folder holds a whole model itself: config.json comes last."""
+    return (output / _CONFIG).is_file()
+
+
+def finish(output: Path, step: int, record: dict[str, Any], *, keep_checkpoints: bool) -> None:
+    """Put the model of a step's checkpoint into the run's own folder, with the record of its end.
+
+    Engines don't load the folder before all of it is there. Nothing is left to go on with.
+
+    Raises:
+        TrainingError: it can't be written; the checkpoint is intact.
+    """
+    checkpoint = checkpoint_folder(output, step)
+    own = {STATE, RECORD, _CONFIG}
+    try:
+        for path in checkpoint.iterdir():
+            if path.name not in own:
+                _copy(path, output / path.name)
+        write_atomically(output / RECORD, json.dumps(record, indent=1) + "\n")
+        _copy(checkpoint / _CONFIG, output / _CONFIG)
+    except OSError as error:
+        raise TrainingError(
+            f"{output}: the model can't be written: {error}. {checkpoint.name} is intact; make "
+            "room and repeat the command"
+        ) from error
+    drop_states(output, keep_checkpoints=keep_checkpoints)
+
+
+def drop_states(output: Path, *, keep_checkpoints: bool) -> None:
+    """Let the checkpoints of a finished run go, or keep their weights for a series."""
+    for path in checkpoints(output).values():
+        if keep_checkpoints:
+            (path / STATE).unlink(missing_ok=True)
+        else:
+            shutil.rmtree(path)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """All of a file or nothing."""
+    unfinished = target.with_name(f".{target.name}.part")
+    shutil.copyfile(source, unfinished)
+    unfinished.replace(target)
+
+
+def load_state(folder: Path, networks: Mapping[str, Network]) -> None:
     """Put the optimizers and the networks beside the policy back to where `folder` was saved.
 
     Raises:
@@ -134,14 +187,13 @@ def load_state(folder: Path, learner: Learner) -> None:
 
     path = folder / STATE
     try:
-        state = torch.load(path, weights_only=True, map_location=learner.device)
+        state = torch.load(path, weights_only=True, map_location=networks["policy"].module.device)
     except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
         what = str(error).splitlines()[0] if str(error) else "it is cut off"
         raise TrainingError(
             f"{path} can't be read: {what}; start again in another --out, from this checkpoint "
             "with --model if its weights are whole"
         ) from error
-    networks = learner.networks()
     if state.keys() != networks.keys():
         raise TrainingError(f"{path} is the state of another algorithm: name another --out")
     for name, network in networks.items():
@@ -150,12 +202,12 @@ def load_state(folder: Path, learner: Learner) -> None:
         network.optimizer.load_state_dict(state[name]["optimizer"])
 
 
-def _state(learner: Learner) -> dict[str, Any]:
+def _state(networks: Mapping[str, Network]) -> dict[str, Any]:
     return {
         name: {
             # The policy's weights are in model.safetensors.
             "module": {} if name == "policy" else network.module.state_dict(),
             "optimizer": network.optimizer.state_dict(),
         }
-        for name, network in learner.networks().items()
+        for name, network in networks.items()
     }

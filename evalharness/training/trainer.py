@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +19,13 @@ from evalharness.engines.checkpoints import (
 )
 from evalharness.engines.transformers import choose_device, choose_dtype, load_model
 from evalharness.errors import InputError, StoreError
-from evalharness.store import FolderLock
 from evalharness.templates import load_template
 from evalharness.trackers import Tracker, open_tracker
 from evalharness.training.config import RLConfig
 from evalharness.training.evaluating import evaluate_checkpoint
 from evalharness.training.forward import TokenRow, check_head
 from evalharness.training.idle import IdleCheck
+from evalharness.training.interruption import telling_what_is_kept
 from evalharness.training.learner import Learner
 from evalharness.training.metrics import (
     METRICS,
@@ -49,7 +49,7 @@ from evalharness.training.rollout import (
     rollout_seed,
     within_accuracy,
 )
-from evalharness.training.run_record import RECORD, check_folder, open_record, plain
+from evalharness.training.run_record import check_folder, held_folder, open_record, plain
 from evalharness.training.state import (
     checkpoints,
     load_state,
@@ -91,13 +91,14 @@ def train(
     with ExitStack() as stack:
         trainer = _Trainer(config, tell, stack)
         first = trainer.first_step
-        late = trainer.late_evaluation()
-        if late is not None and progress is not None:
-            progress(late)
-        for step in range(first, config.num_steps + 1):
-            metrics = trainer.step(step)
-            if progress is not None:
-                progress(metrics)
+        with telling_what_is_kept(config.output, config.save_every):
+            late = trainer.late_evaluation()
+            if late is not None and progress is not None:
+                progress(late)
+            for step in range(first, config.num_steps + 1):
+                metrics = trainer.step(step)
+                if progress is not None:
+                    progress(metrics)
         last = checkpoints(config.output)
         return TrainingResult(
             checkpoint=last[max(last)],
@@ -114,13 +115,14 @@ class _Trainer:
         self.template = load_template(config.template)
         self.problems = open_problems(config, note)
         base = find_checkpoint(config.model)
-        check_folder(config.output)
-        is_recorded = (config.output / RECORD).exists()
-        lock = FolderLock(config.output)
-        stack.push(lambda kind, *_: _leave(lock, is_recorded=is_recorded, has_failed=bool(kind)))
-        self.record = open_record(
-            config, self.problems.fingerprint, self.template.sha256, base.revision
-        )
+        check_folder(config.output, "rl")
+        stack.enter_context(held_folder(config.output))
+        identity = config.identity() | {
+            "problems_fingerprint": self.problems.fingerprint,
+            "template_sha256": self.template.sha256,
+            "model_revision": base.revision,
+        }
+        self.record = open_record(config.output, "rl", identity)
         remove_unfinished(config.output)
         known = checkpoints(config.output)
         start = max(known) if known else 0
@@ -150,7 +152,7 @@ class _Trainer:
             )
         self.learner = self._learner(policy, dtype, checkpoint_is_start=not known)
         if known:
-            load_state(known[start], self.learner)
+            load_state(known[start], self.learner.networks())
             note(f"going on after step {start} of {config.output}")
         self.asker = Asker(
             template=self.template, tokenizer=tokenizer, pool=stack.enter_context(CheckerPool())
@@ -196,7 +198,7 @@ class _Trainer:
             folder = save_checkpoint(
                 config.output,
                 step,
-                self.learner,
+                self.learner.networks(),
                 self.tokenizer,
                 record,
                 keep_older=config.keep_checkpoints == "all",
@@ -210,9 +212,10 @@ class _Trainer:
         step = self.first_step - 1
         if not step or not self._evaluates(step):
             return None
-        metrics = read_metrics(self.config.output, step)
-        if metrics is None or metrics.evaluation is not None:
+        values = read_metrics(self.config.output, step)
+        if values is None or values["evaluation"] is not None:
             return None
+        metrics = StepMetrics(**values)
         try:
             return self._evaluated(metrics, checkpoints(self.config.output)[step])
         except StoreError as error:  # begun with other settings, which may change
@@ -295,15 +298,6 @@ class _Trainer:
             end_ids=end_ids,
             temperature=self.config.temperature,
         )
-
-
-def _leave(lock: FolderLock, *, is_recorded: bool, has_failed: bool) -> None:
-    """Give the folder free; of a run that failed before its first step nothing stays in it."""
-    output = lock.path.parent
-    if has_failed and not (output / METRICS).exists() and not checkpoints(output):
-        with suppress(OSError):  # it would hide what the run failed of
-            lock.retract([] if is_recorded else [output / RECORD])
-    lock.release()
 
 
 def _prompts(asker: Asker, problems: ProblemSet) -> dict[str, PreparedPrompt]:

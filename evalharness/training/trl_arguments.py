@@ -14,7 +14,7 @@ from evalharness.engines.transformers import choose_device, choose_dtype
 from evalharness.errors import InputError
 from evalharness.training.algorithms import Algorithm
 from evalharness.training.config import RLConfig
-from evalharness.training.sft import SFTConfig
+from evalharness.training.sft_config import SFTConfig
 
 LOSS_TYPES = {"response": "grpo", "constant": "dr_grpo", "token": "dapo", "none": "luspo"}
 """Our length normalisation -> GRPOConfig.loss_type.
@@ -126,7 +126,9 @@ def sft_arguments(config: SFTConfig, options: TRLOptions) -> dict[str, Any]:
         | {
             "max_steps": config.num_steps,
             "adam_beta2": 0.98,
-            "save_strategy": "no",
+            "save_strategy": "steps",
+            "save_steps": config.save_every,
+            "save_total_limit": 1 if config.keep_checkpoints == "last" else None,
             "logging_steps": 1,
             "report_to": "none",
             "completion_only_loss": True,

@@ -30,15 +30,11 @@ from evalharness.records import Problem, Prompt
 from evalharness.store.files import make_folders, remove_folders
 from evalharness.templates import Template, load_template
 from evalharness.training.config import RLConfig
+from evalharness.training.interruption import telling_what_trl_keeps
 from evalharness.training.problems import open_problems
 from evalharness.training.rollout import Asker, Drawn, check_prompts
-from evalharness.training.sft import (
-    SFTConfig,
-    check_sft_config,
-    learning_rate_at,
-    refuse_contamination,
-    training_examples,
-)
+from evalharness.training.sft_config import SFTConfig, check_sft_config, learning_rate_at
+from evalharness.training.sft_rows import TrainingRows, refuse_contamination
 from evalharness.training.trl_arguments import TRLOptions, sft_arguments, trl_arguments
 from evalharness.training.trl_trainers import (
     import_trl,
@@ -126,7 +122,7 @@ def train_sft_with_trl(
 ) -> Path:
     """Train on solutions by TRL and return the folder of the checkpoint.
 
-    The rows of every step are those of `train_sft`, and go in as tokens, so that TRL neither
+    The rows of every step are those of our own loop, and go in as tokens, so that TRL neither
     renders nor cuts anything. `evaluate_every` has no place here: nothing is solved on the way.
 
     Raises:
@@ -138,17 +134,22 @@ def train_sft_with_trl(
     if config.start is None:
         raise InputError("TRL starts from a checkpoint: name it with --model")
     check_sft_config(config)
-    refuse_contamination(config, note)
+    refuse_contamination(config, note or (lambda _: None))
     arguments = sft_arguments(config, options)
     adapter = lora_config(options.lora_rank)
     model = _open_model(config.start)
-    examples = training_examples(config, model.tokenizer)
-    rows = [
+    rows = TrainingRows(
+        config,
+        model.tokenizer,
+        context=_context(config.start, model),
+        note=note or (lambda _: None),
+    )
+    dataset = [
         {
             "input_ids": example.prompt_ids + example.completion_ids,
             "completion_mask": [0] * len(example.prompt_ids) + [1] * len(example.completion_ids),
         }
-        for example in islice(examples, config.num_steps * config.rows_per_step)
+        for example in islice(rows.examples(), config.num_steps * config.rows_per_step)
     ]
     trl = import_trl()
     with _opened(config.output, {"method": "sft"}, arguments, options), quiet_trl():
@@ -157,7 +158,7 @@ def train_sft_with_trl(
         )(
             model=str(model.checkpoint.folder),
             args=trl.SFTConfig(**arguments),
-            train_dataset=_dataset(rows),
+            train_dataset=_dataset(dataset),
             processing_class=model.tokenizer,
             peft_config=adapter,
         )
@@ -241,19 +242,21 @@ def _open_model(name: str) -> _Model:
     return _Model(checkpoint, tokenizer)
 
 
+def _context(name: str, model: _Model) -> int:
+    from transformers import AutoConfig
+
+    return context_length(name, AutoConfig.from_pretrained(model.checkpoint.folder), None)
+
+
 def _prompt_rows(
     config: RLConfig, problems: Sequence[Problem], template: Template, model: _Model
 ) -> list[dict[str, Any]]:
     """The data set's rows; none of them is too long for the model."""
-    from transformers import AutoConfig
-
     prompts = [template.render(problem) for problem in problems]
     check_prompts(
         [prepare_with_tokenizer(prompt, model.tokenizer) for prompt in prompts],
         max_tokens=config.max_tokens,
-        context=context_length(
-            config.model, AutoConfig.from_pretrained(model.checkpoint.folder), None
-        ),
+        context=_context(config.model, model),
         name=config.problems,
     )
     return [
@@ -300,7 +303,8 @@ def _train_and_save(
 ) -> Path:
     """Train; the whole model with its tokenizer, an adapter merged in, goes to `final`."""
     log_to_file(trainer, output / METRICS)
-    trainer.train()
+    with telling_what_trl_keeps(output):
+        trainer.train()
     folder = output / FINAL
     if options.lora_rank is None:
         trainer.save_model(str(folder))  # gathers the parts of a sharded model

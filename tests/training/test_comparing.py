@@ -2,10 +2,12 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from evalharness.cli import main
 from evalharness.errors import InputError, TrainingError
 from evalharness.training.comparing import read_comparison
 from evalharness.training.crew import train_all
+from evalharness.training.interruption import Terminated, ended_by_sigterm
 from evalharness.training.state import checkpoints
 
 ROOT = Path(__file__).parents[2]
@@ -140,6 +143,49 @@ def test_a_base_that_was_made_with_other_settings_is_not_taken_for_the_new_one(
     with pytest.raises(InputError, match=r"base was made with (?s:.*)rows-per-step: 8 -> 9"):
         make(SMALL.replace("rows-per-step = 8", "rows-per-step = 9"))
     assert (output / "base" / "model.safetensors").read_bytes() == before
+
+
+def test_a_stage_that_was_interrupted_is_not_taken_for_the_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    output = tmp_path / "out"
+    found = replace(read_comparison(_file(tmp_path, SMALL), output), jobs=())
+    train_all(found, output, num_jobs=1, note=lambda _: None)
+    weights = output / "base" / "model.safetensors"
+    whole = weights.read_bytes()
+    # As it stands while it trains: a folder of a run, with no model in it.
+    (output / "base" / "config.json").unlink()
+    weights.write_bytes(b"")
+    told: list[str] = []
+    train_all(found, output, num_jobs=1, note=told.append)
+    assert [text.split(" (log")[0] for text in told] == ["training base"]
+    assert weights.read_bytes() == whole
+
+
+def test_sigterm_ends_the_trainings_of_a_comparison(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    started: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(popen(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    found = read_comparison(_file(tmp_path, SMALL), tmp_path / "out")
+    with pytest.raises(Terminated), ended_by_sigterm():
+        train_all(
+            replace(found, stages=()),
+            tmp_path / "out",
+            num_jobs=2,
+            note=lambda _: os.kill(os.getpid(), signal.SIGTERM),
+        )
+    # They end themselves, or before they can.
+    assert {process.returncode for process in started} <= {143, -signal.SIGTERM}
+    assert started
 
 
 def test_a_training_that_fails_is_named_with_the_end_of_its_log(

@@ -21,7 +21,7 @@ from evalharness.training.practice import (
     training_problems,
     write_practice,
 )
-from evalharness.training.sft import validation_problems
+from evalharness.training.sft_rows import validation_problems
 
 _NUMBER = r"(-?\d+)"
 _FRACTION = r"\\frac\{(\d+)\}\{(\d+)\}"

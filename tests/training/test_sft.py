@@ -1,7 +1,13 @@
 """Supervised training: the loss counts what it says, and a run repeats."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -20,8 +26,11 @@ from evalharness.training.batches import (
 )
 from evalharness.training.practice import PracticeProblem
 from evalharness.training.rollout import Drawn
-from evalharness.training.sft import SFTConfig, learning_rate_at, metrics_path, train_sft
+from evalharness.training.sft import SFTMetrics, train_sft
+from evalharness.training.sft_config import SFTConfig, learning_rate_at
+from evalharness.training.sft_rows import TrainingRows
 from evalharness.training.solutions import Worked
+from evalharness.training.state import STATE, checkpoints
 from evalharness.training.tokenizer import TURN_START, byte_tokenizer
 from evalharness.training.toy import ToyModel, make_toy_model
 
@@ -55,6 +64,25 @@ def _config(output: Path, **changes: object) -> SFTConfig:
         num_validation_per_kind=1,
     )
     return replace(config, **changes)
+
+
+def _rows(folder: Path) -> list[dict[str, object]]:
+    lines = (folder / "metrics.jsonl").read_text("utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def _untimed(folder: Path) -> list[dict[str, object]]:
+    return [{**row, "tokens_per_second": None} for row in _rows(folder)]
+
+
+def _interrupting(*steps: int) -> Callable[[SFTMetrics], None]:
+    """Progress that ends the run after any of these steps, as Ctrl-C does."""
+
+    def show(metrics: SFTMetrics) -> None:
+        if metrics.step in steps:
+            raise KeyboardInterrupt
+
+    return show
 
 
 def test_completion_starts_on_its_own_line_and_ends_with_eos() -> None:
@@ -141,8 +169,7 @@ def test_loss_falls_and_every_step_is_on_record(tmp_path: Path) -> None:
         tmp_path / "run", num_steps=40, warmup_steps=5, learning_rate=1e-2, evaluate_every=30
     )
     folder = train_sft(config, progress=lambda metrics: seen.append(metrics.step))
-    lines = metrics_path(folder).read_text("utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
+    rows = _rows(folder)
     assert seen == [row["step"] for row in rows] == list(range(1, 41))
     # It starts near ln 288 = 5.66.
     assert rows[0]["loss"] == pytest.approx(5.66, abs=0.3)
@@ -155,13 +182,140 @@ def test_loss_falls_and_every_step_is_on_record(tmp_path: Path) -> None:
     assert record["config"]["templates"] == TEMPLATES
 
 
-def test_a_failed_run_leaves_no_checkpoint_behind(tmp_path: Path) -> None:
-    def stop(_: object) -> None:
-        raise KeyboardInterrupt
+def _own_file(folder: Path) -> str:
+    path = folder / "mine.jsonl"
+    rows = [{"problem": f"{n} + 1", "solution": rf"\boxed{{{n + 1}}}"} for n in range(5)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return str(path)
 
+
+@pytest.mark.parametrize("start", ["tiny", None])
+@pytest.mark.parametrize("source", ["practice", "mine"])
+def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
+    tmp_path: Path, start: str | None, source: str
+) -> None:
+    # Of the five rows of `mine`, a step of 3 takes some of two epochs at every second step.
+    problems = source if source == "practice" else _own_file(tmp_path)
+    changes = {"start": start, "problems": problems, "rows_per_step": 3, "num_steps": 6}
+    whole = train_sft(_config(tmp_path / "whole", evaluate_every=3, save_every=100, **changes))
+    config = _config(tmp_path / "run", evaluate_every=3, save_every=2, **changes)
+    told: list[str] = []
+    # After step 1 there is no checkpoint yet; after step 3 there is that of step 2; and so on.
+    for step in (1, 3, 4, 5, 6):
+        with pytest.raises(KeyboardInterrupt):
+            train_sft(config, progress=_interrupting(step), note=told.append)
+        assert not (config.output / "config.json").exists()
+        assert list(checkpoints(config.output)) == ([step // 2 * 2] if step > 1 else [])
+    seen: list[int] = []
+    train_sft(config, progress=lambda metrics: seen.append(metrics.step), note=told.append)
+    assert seen == []
+    assert [text.split(" of ")[0] for text in told] == [
+        f"going on after step {step}" for step in (2, 4, 4, 6)
+    ]
+    names = sorted(path.name for path in whole.iterdir())
+    assert sorted(path.name for path in config.output.iterdir()) == names
+    for name in set(names) - {".lock", "metrics.jsonl", "training.json"}:
+        assert (config.output / name).read_bytes() == (whole / name).read_bytes(), name
+    assert _untimed(config.output) == _untimed(whole)
+    records = [json.loads((each / "training.json").read_text()) for each in (whole, config.output)]
+    assert [record["config"].pop("save_every") for record in records] == [100, 2]
+    assert records[0] == records[1]
+
+
+def test_a_run_that_was_killed_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    # SIGKILL while the checkpoint of step 4 is being written: that of step 2 is whole.
+    script = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from evalharness.training.sft import train_sft
+from evalharness.training.sft_config import SFTConfig
+
+kept = torch.save
+def save(state, path):
+    kept(state, path)
+    if "checkpoint-000004" in str(path):
+        os.kill(os.getpid(), signal.SIGKILL)
+torch.save = save
+train_sft(SFTConfig(output=Path(sys.argv[1]), start="tiny", templates={"no": "{{problem}}"},
+    shares={"no": 1.0}, num_steps=5, rows_per_step=4, warmup_steps=2, save_every=2,
+    num_validation_per_kind=1))
+"""
+    killed = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "run")],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+    assert [path.name for path in (tmp_path / "run").glob("*checkpoint-*") if path.is_dir()] != []
+    assert list(checkpoints(tmp_path / "run")) == [2]
+    config = SFTConfig(
+        output=tmp_path / "run",
+        start="tiny",
+        templates={"no": "{{problem}}"},
+        shares={"no": 1.0},
+        num_steps=5,
+        rows_per_step=4,
+        warmup_steps=2,
+        save_every=2,
+        num_validation_per_kind=1,
+    )
+    seen: list[int] = []
+    train_sft(config, progress=lambda metrics: seen.append(metrics.step))
+    assert seen == [3, 4, 5]
+    whole = train_sft(replace(config, output=tmp_path / "whole"))
+    weights = [(each / "model.safetensors").read_bytes() for each in (whole, config.output)]
+    assert weights[0] == weights[1]
+    assert _untimed(config.output) == _untimed(whole)
+    assert list(config.output.glob(".checkpoint-*")) == []
+
+
+def test_a_finished_run_has_nothing_left_to_do(tmp_path: Path) -> None:
+    config = _config(tmp_path / "run")
+    weights = train_sft(config) / "model.safetensors"
+    before = (weights.read_bytes(), weights.stat().st_mtime_ns)
+    told: list[str] = []
+    assert train_sft(config, progress=_interrupting(*range(9)), note=told.append) == config.output
+    assert told == [f"{config.output} is trained already: nothing was left to do"]
+    assert (weights.read_bytes(), weights.stat().st_mtime_ns) == before
+
+
+def test_other_settings_are_another_run_and_how_often_to_save_is_not(tmp_path: Path) -> None:
+    problems = _own_file(tmp_path)
+    config = _config(tmp_path / "run", save_every=2, problems=problems)
     with pytest.raises(KeyboardInterrupt):
-        train_sft(_config(tmp_path / "run"), progress=stop)
-    assert [path.name for path in tmp_path.iterdir()] == ["run.metrics.jsonl"]
+        train_sft(config, progress=_interrupting(3))
+    for change, message in (
+        ({"learning_rate": 1e-3}, r"learning_rate: 0\.003 -> 0\.001"),
+        ({"rows_per_step": 7}, "rows_per_step: 8 -> 7"),
+        # The rate falls towards the last step, so that more steps are other steps.
+        ({"num_steps": 6}, "num_steps: 5 -> 6"),
+    ):
+        with pytest.raises(InputError, match=f"holds another run. What changed:\n.*{message}"):
+            train_sft(replace(config, **change))
+    with (tmp_path / "mine.jsonl").open("a") as file:
+        file.write('{"problem": "6 + 1", "solution": "7"}\n')
+    with pytest.raises(InputError, match="problems_fingerprint: "):
+        train_sft(config)
+    _own_file(tmp_path)
+    train_sft(replace(config, save_every=1))
+    assert [row["step"] for row in _rows(config.output)] == [1, 2, 3, 4, 5]
+    # The end is compared too.
+    with pytest.raises(InputError, match="seed: 0 -> 1"):
+        train_sft(replace(config, seed=1))
+
+
+def test_checkpoints_of_a_supervised_run_are_kept_for_a_series_when_asked(tmp_path: Path) -> None:
+    config = _config(tmp_path / "run", save_every=2, keep_checkpoints="all")
+    train_sft(config)
+    kept = checkpoints(config.output)
+    assert list(kept) == [2, 4, 5]
+    weights = [(folder / "model.safetensors").read_bytes() for folder in kept.values()]
+    assert len(set(weights)) == 3
+    assert weights[-1] == (config.output / "model.safetensors").read_bytes()
+    # Nothing goes on from any of them: the run is at its end.
+    assert not any((folder / STATE).exists() for folder in kept.values())
 
 
 def test_a_training_that_fails_before_its_first_step_leaves_nothing(
@@ -186,10 +340,13 @@ def test_a_training_that_fails_before_its_first_step_leaves_nothing(
         ({"shares": {"no": 0.0}}, 'the share of "no" is 0.0: it must be above 0'),
         ({"shares": {}}, "shares: empty"),
         ({"num_steps": 0}, "num_steps is 0: it must be at least 1"),
+        ({"save_every": 0}, "save_every is 0: it must be at least 1"),
+        ({"keep_checkpoints": "some"}, 'keep_checkpoints is "some": it must be all or last'),
         ({"learning_rate": -1.0}, "learning_rate is -1.0: it must be a number above 0"),
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
         ({"weight_decay": float("inf")}, "weight_decay is inf: it must be a number of at least 0"),
         ({"warmup_steps": 5}, "warmup_steps is 5: it must be below num_steps, which is 5"),
+        ({"overlong": "cut"}, 'overlong is "cut": it must be refuse or drop'),
         ({"templates": {"no": "Solve.", "marked": "?"}}, "'Solve.' has no {{problem}}: add it"),
     ],
 )
@@ -200,11 +357,109 @@ def test_a_config_that_cannot_be_trained_is_refused(
         train_sft(_config(tmp_path / "run", **changes))
 
 
-def test_an_existing_checkpoint_is_never_written_over(tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    with pytest.raises(InputError, match="exists already: remove it or name another folder"):
-        train_sft(_config(tmp_path / "run"))
-    assert list((tmp_path / "run").iterdir()) == []
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"model.safetensors": ""}, "isn't empty and holds no run: name another --out"),
+        (
+            {"training.json": '{"method": "sft", "config": {}}'},
+            "holds a checkpoint, not the run of one: name another --out",
+        ),
+        (
+            {"training.json": '{"method": "rl", "identity": {}}'},
+            "holds a run of train rl: name another --out",
+        ),
+        (
+            {"training.json": '{"method": "sft", "backend": "trl"}'},
+            "holds a run by TRL, which isn't continued: name another --out",
+        ),
+    ],
+)
+def test_what_is_there_already_is_never_written_over(
+    tmp_path: Path, files: dict[str, str], message: str
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text, "utf-8")
+    with pytest.raises(InputError, match=message):
+        train_sft(_config(folder))
+    assert {path.name: path.read_text("utf-8") for path in folder.iterdir()} == files
+
+
+def _of_lengths(folder: Path, *lengths: int) -> str:
+    """A file whose rows have so many tokens, one a byte, under the template `no`."""
+    path = folder / "mine.jsonl"
+    # 2 of the problem, 1 of the line break before the solution, 1 of EOS.
+    rows = [{"problem": "1?", "solution": "x" * (length - 4)} for length in lengths]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return str(path)
+
+
+def _narrow(folder: Path, problems: str, **changes: object) -> SFTConfig:
+    """A context of 64 tokens and the template `no`."""
+    model = replace(MICRO, context_length=64)
+    return _config(folder / "run", model=model, problems=problems, shares={"no": 1.0}, **changes)
+
+
+def test_a_row_that_fills_the_context_to_the_last_token_is_trained_on(tmp_path: Path) -> None:
+    problems = _of_lengths(tmp_path, 30, 64)
+    told: list[str] = []
+    train_sft(_narrow(tmp_path, problems), note=told.append)
+    assert told == []
+
+
+def test_rows_longer_than_the_context_are_refused_with_the_first_and_the_count(
+    tmp_path: Path,
+) -> None:
+    problems = _of_lengths(tmp_path, 30, 65, 64, 300)
+    expected = (
+        rf"2 of the 4 rows of {problems} don't fit the model's context of 64 tokens; the first is "
+        rf".*mine.jsonl:2 with 65 \(prompt, solution and EOS\). Shorten them, .* --overlong drop"
+    )
+    with pytest.raises(InputError, match=expected):
+        train_sft(_narrow(tmp_path, problems))
+    assert not (tmp_path / "run").exists()
+    # `marked` has 7 tokens of its own and the solution loses its line break: 65 + 7 - 1.
+    with pytest.raises(InputError, match=r"3 of the 4 rows .* first is .*:2 with 71 "):
+        train_sft(replace(_narrow(tmp_path, problems), shares={"no": 1.0, "marked": 0.01}))
+
+
+def test_rows_longer_than_the_context_are_left_out_where_asked(tmp_path: Path) -> None:
+    problems = _of_lengths(tmp_path, 30, 65, 20, 300)
+    told: list[str] = []
+    config = _narrow(tmp_path, problems, overlong="drop", rows_per_step=2)
+    folder = train_sft(config, note=told.append)
+    assert told == [
+        f"2 of the 4 rows of {problems} don't fit the model's context of 64 tokens; the first is "
+        f"{problems}:2 with 65 (prompt, solution and EOS). They are left out"
+    ]
+    # As if they weren't in the file.
+    weights = (folder / "model.safetensors").read_bytes()
+    without = replace(config, output=tmp_path / "without", overlong="refuse")
+    _of_lengths(tmp_path, 30, 20)
+    assert (train_sft(without) / "model.safetensors").read_bytes() == weights
+    _of_lengths(tmp_path, 65)
+    with pytest.raises(InputError, match=r"1 of the 1 rows .*\. Nothing is left to train on"):
+        train_sft(replace(config, output=tmp_path / "none"))
+
+
+def test_a_generated_row_longer_than_the_context_is_found_before_training(tmp_path: Path) -> None:
+    seen: list[SFTMetrics] = []
+    config = _narrow(tmp_path, "rambling", num_steps=50, overlong="drop")
+    rows = TrainingRows(
+        replace(config, model=MICRO), byte_tokenizer(max_length=512), context=512, note=print
+    )
+    lengths = [row.num_tokens for row in islice(rows.examples(), 50 * 8)]
+    numbers = [number for number, length in enumerate(lengths, start=1) if length > 64]
+    assert 1 < len(numbers) < 400
+    expected = (
+        f"{len(numbers)} of the 400 rows that rambling makes .* the first is row {numbers[0]} with "
+        f"{lengths[numbers[0] - 1]} "
+    )
+    with pytest.raises(InputError, match=expected):
+        train_sft(config, progress=seen.append)
+    assert seen == []
 
 
 def test_greedy_decoding_does_not_depend_on_the_batch() -> None:
@@ -252,7 +507,7 @@ def test_a_gradient_that_is_no_number_ends_the_training_with_its_step(tmp_path: 
     config = _config(tmp_path / "run", num_steps=12, warmup_steps=0, learning_rate=1e30)
     with pytest.raises(TrainingError, match=r"step \d+: the gradient is (nan|inf): lower the"):
         train_sft(config)
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "run" / "config.json").exists()
 
 
 def test_training_on_evaluated_problems_is_told_where_it_is_allowed(tmp_path: Path) -> None:

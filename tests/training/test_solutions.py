@@ -71,6 +71,15 @@ def test_a_file_of_solutions_is_gone_through_in_epochs(tmp_path: Path) -> None:
     assert [problem.text for problem in solution_problems(str(path))] == [f"{n}?" for n in range(5)]
 
 
+def test_a_row_without_a_problem_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text(
+        '{"problem": "1?", "solution": "1"}\n{"problem": " ", "solution": "2"}\n', encoding="utf-8"
+    )
+    with pytest.raises(InputError, match=r"mine.jsonl:2 has no problem or no solution"):
+        next(worked_solutions(str(path), seed=0))
+
+
 def test_a_row_without_a_solution_is_named(tmp_path: Path) -> None:
     path = tmp_path / "mine.jsonl"
     path.write_text(

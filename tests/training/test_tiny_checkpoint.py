@@ -8,7 +8,7 @@ import pytest
 from evalharness.paths import tiny_checkpoint
 from evalharness.training.batches import greedy_completions, is_solved, render, solved_share
 from evalharness.training.practice import practice_problems
-from evalharness.training.sft import SFTConfig
+from evalharness.training.sft_config import SFTConfig
 
 torch = pytest.importorskip("torch", reason="needs the extra [local]")
 transformers = pytest.importorskip("transformers", reason="needs the extra [local]")

@@ -21,7 +21,8 @@ from evalharness.training.algorithms import Algorithm, algorithm
 from evalharness.training.config import RLConfig
 from evalharness.training.problems import load_problems
 from evalharness.training.rollout import Asker, Drawn
-from evalharness.training.sft import SFTConfig, metrics_path, train_sft
+from evalharness.training.sft import train_sft
+from evalharness.training.sft_config import SFTConfig
 from evalharness.training.tokenizer import byte_tokenizer
 from evalharness.training.trl_arguments import TRLOptions, sft_arguments, trl_arguments
 from evalharness.training.trl_backend import (
@@ -150,11 +151,10 @@ def test_two_processes_share_a_step(tmp_path: Path) -> None:
 def test_supervised_run_is_our_own_run(tmp_path: Path) -> None:
     # The same rows, rates and losses, in one and in two parts a step.
     train_sft(_supervised(tmp_path / "own"))
-    lines = metrics_path(tmp_path / "own").read_text("utf-8").splitlines()
     final = train_sft_with_trl(_supervised(tmp_path / "trl"), TRLOptions(rows_per_device=4))
     found = _metrics(tmp_path / "trl")
     assert [row["step"] for row in found] == [1, 2, 3]
-    for ours, theirs in zip(map(json.loads, lines), found, strict=True):
+    for ours, theirs in zip(_metrics(tmp_path / "own"), found, strict=True):
         assert theirs["loss"] == pytest.approx(ours["loss"], rel=1e-3)
         assert theirs["learning_rate"] == pytest.approx(ours["learning_rate"])
         assert theirs["grad_norm"] == pytest.approx(ours["grad_norm"], rel=1e-3)
@@ -167,6 +167,16 @@ def test_supervised_run_is_our_own_run(tmp_path: Path) -> None:
 def test_supervised_run_by_trl_starts_from_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="starts from a checkpoint: name it with --model"):
         train_sft_with_trl(replace(_supervised(tmp_path / "run"), start=None))
+
+
+def test_rows_that_do_not_fit_are_refused_before_trl_sees_them(tmp_path: Path) -> None:
+    long = tmp_path / "long.jsonl"
+    row = {"problem": "1?", "solution": "x" * 17000}
+    long.write_text(json.dumps({**row, "solution": "1"}) + "\n" + json.dumps(row) + "\n")
+    # 2 of the problem, the line break, the solution, EOS: 17004 of 16384.
+    with pytest.raises(InputError, match=r"1 of the 2 rows .*long.jsonl:2 with 17004 \(prompt"):
+        train_sft_with_trl(replace(_supervised(tmp_path / "run"), problems=str(long)))
+    assert not (tmp_path / "run").exists()
 
 
 def test_grpo_and_dr_grpo_are_spelled_out(tmp_path: Path) -> None:
@@ -186,7 +196,10 @@ def test_grpo_and_dr_grpo_are_spelled_out(tmp_path: Path) -> None:
         assert arguments["use_bias_correction_kl"] is False
     kind, arguments = trl_arguments(_config(tmp_path, algorithm("rloo")), options)
     assert (kind, arguments["beta"], arguments["normalize_advantages"]) == ("rloo", 0.0, False)
-    assert sft_arguments(_supervised(tmp_path), options)["completion_only_loss"] is True
+    supervised = sft_arguments(replace(_supervised(tmp_path), save_every=7), options)
+    assert supervised["completion_only_loss"] is True
+    saving = ("save_strategy", "save_steps", "save_total_limit")
+    assert [supervised[key] for key in saving] == ["steps", 7, 1]
 
 
 @pytest.mark.parametrize(
