@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from evalharness.checking.places import (
@@ -109,21 +110,24 @@ def extract_leniently(response: str, strict: Extraction) -> Extraction:
     return strict
 
 
-def _readings(response: str, answer_format: tuple[str, ...]) -> list[tuple[str, int, int]]:
+def _readings(response: str, answer_format: tuple[str, ...]) -> Iterator[tuple[str, int, int]]:
     """Where to look in which order: boxes and tags count in a thinking block as behind it.
 
     Of what isn't marked, what stands behind the last block that closes comes first: in its thoughts
     a model tries many answers.
     """
-    behind = 0
-    for match in _THINK.finditer(response):
-        behind = match.end() if match[1] else behind
-    readings = [
-        (place, 0 if place in _MARKED else behind, len(response)) for place in answer_format
-    ]
+    behind = None
+    for place in answer_format:
+        if place in _MARKED:
+            yield place, 0, len(response)
+            continue
+        if behind is None:  # most responses have a box, and this reads all of them
+            behind = max(
+                (match.end() for match in _THINK.finditer(response) if match[1]), default=0
+            )
+        yield place, behind, len(response)
     if behind:
-        readings += [(place, 0, behind) for place in answer_format if place not in _MARKED]
-    return readings
+        yield from ((place, 0, behind) for place in answer_format if place not in _MARKED)
 
 
 def check_answer_format(answer_format: tuple[str, ...]) -> None:

@@ -40,6 +40,7 @@ _BRACES = r"\{[^{}\n]{1,60}\}"
 _WITH_DIGIT = r"\{[^{}\n]{0,59}\d"
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![\w.)])\.\d+"
 _POWER = rf"(?:[\^_](?:{_BRACES}|[-−]?\d+)|[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]{{1,9}})"
+_WINDOW = 2_000
 _NUMBER = re.compile(
     rf"(?P<number>(?:(?<![\w)\]}}])[-−])?"
     rf"(?:\\[dt]?frac(?={_WITH_DIGIT}|{_BRACES}{_WITH_DIGIT}){_BRACES}{_BRACES}"
@@ -47,7 +48,7 @@ _NUMBER = re.compile(
     rf"|\d{{1,9}}[ ]\d{{1,9}}/\d{{1,9}}"
     rf"|(?:\d{{1,20}}[ ]?)?(?:√\d+|\\sqrt(?:\[\d\])?{_BRACES})"
     rf"|(?:{_DIGITS})(?:/\d+|(?::\d{{1,9}}){{1,3}}(?:[ ]?[ap]\.?m\b)?|[eE][-+]?\d{{1,9}}(?!\w))?)"
-    rf"{_POWER}?(?:\s?(?:×|x|\*|·|\\times|\\cdot)\s?10{_POWER})?(?:[ ]?(?:π|\\pi\b))?(?:\\?%)?)"
+    rf"{_POWER}?(?:[ ]?(?:×|x|\*|·|\\times|\\cdot)[ ]?10{_POWER})?(?:[ ]?(?:π|\\pi\b))?(?:\\?%)?)"
     rf"|[\^_](?:{_BRACES}|[-−]?\d+)"
 )
 # A dollar sign opens mathematics before a non-space and closes it after one, not before a digit:
@@ -189,11 +190,17 @@ DESCRIPTIONS = {
 
 
 def _last_number(text: str, start: int, end: int) -> Span | None:
-    last = None
-    for match in _NUMBER.finditer(text, start, end):
-        if match["number"] is not None:
-            last = match
-    return Span(*last.span()) if last else None
+    """Read from the end, in windows that begin with a line: a number never stands on two."""
+    size = _WINDOW
+    while True:
+        window = text.rfind("\n", start, max(end - size, start)) if end - size > start else -1
+        last = None
+        for match in _NUMBER.finditer(text, max(window, start), end):
+            if match["number"] is not None:
+                last = match
+        if last is not None or window < 0:
+            return Span(*last.span()) if last else None
+        size *= 8
 
 
 def _own_end(text: str, start: int, end: int) -> int:

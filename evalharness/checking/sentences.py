@@ -23,6 +23,10 @@ _SENTENCE = re.compile(
     r"|^####(?=[ ]{0,2}[-$]{0,2}\d[\d,./]{0,40}%?[ ]{0,2}$)",
     re.IGNORECASE | re.MULTILINE,
 )
+_KEYWORD = re.compile(r"(?:a|A|答|#)(?:(?<=[aA])[nN][sS][wW][eE][rR]|(?<=答)案|(?<=#)###)")
+_LONGEST_LEAD = 30
+"""Characters of a sentence before its keyword."""
+_BEFORE_KEY = re.compile(r"[\"'](?:\w{1,20}_)?\Z")
 # It says what the answer is not.
 _DENIAL = re.compile(r"not\s{1,4}[-−$\\(]{0,2}\d")
 # A tag or a special token of a chat ends what stands before it.
@@ -57,7 +61,7 @@ NEW_QUESTION = re.compile(
 
 def find_sentence(text: str, start: int, end: int) -> Span | None:
     """What follows the last "answer is", "answer:" or GSM8K's `####`, to the sentence's end."""
-    sentences = list(_SENTENCE.finditer(text, start, end))
+    sentences = _sentences(text, start, end)
     if not sentences:
         return None
     # A base model, having answered, asks itself the next question.
@@ -70,6 +74,25 @@ def find_sentence(text: str, start: int, end: int) -> Span | None:
         if inner is not None and not is_echo(text, inner):
             return inner
     return None
+
+
+def _sentences(text: str, start: int, end: int) -> list[re.Match[str]]:
+    """All that announce an answer; only around a keyword is it tried whether one does."""
+    found: list[re.Match[str]] = []
+    position = start
+    for keyword in _KEYWORD.finditer(text, start, end):
+        at = keyword.start()
+        earliest = max(position, at - _LONGEST_LEAD)
+        line = text.rfind("\n", earliest, at) + 1
+        key = _BEFORE_KEY.search(text, earliest, at)
+        places = {line, key.start() if key else at, at}
+        for place in sorted(place for place in places if position <= place <= at):
+            match = _SENTENCE.match(text, place, end)
+            if match is not None and match.end() > at:
+                found.append(match)
+                position = match.end()
+                break
+    return found
 
 
 def without_marks(text: str, span: Span) -> Span:
