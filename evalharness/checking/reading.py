@@ -50,6 +50,9 @@ _UNIT_LETTER = re.compile(
 )
 """A letter behind a blank that was asked for may be a unit; `6 m` is 6 times m."""
 _OPTION = re.compile(r"\(?(?P<letter>[A-J])[).:]")
+_NAMED_OPTION = re.compile(
+    r"(?:\\text ?\{ ?)?(?:option|choice) ?\}? ?\(?(?P<letter>[A-Ja-j])\)? ?\}?", re.IGNORECASE
+)
 _DECIMAL_COMMA = re.compile(r"-? ?\d+,\d+")
 
 
@@ -110,7 +113,7 @@ def _other_spellings(text: str, written: str) -> list[str]:
     chain = _CHAIN.fullmatch(text)
     if chain is not None:  # x = y = 0 says it of both
         others.append(", ".join(f"{n} = {chain['value']}" for n in chain["names"].split("=")))
-    option = _OPTION.fullmatch(text)
+    option = _OPTION.fullmatch(text) or _NAMED_OPTION.fullmatch(text)
     if option is not None:
         others.append(option["letter"])
     choice = _CHOICE.fullmatch(text)

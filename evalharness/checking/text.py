@@ -82,6 +82,7 @@ _RECURRING = re.compile(
 _MODULO = re.compile(
     r"\\pmod ?\{ ?(\w+) ?\}|\\pmod ?(\w)|\( ?\\?(?:text|mathrm)? ?\{? ?\\?b?mod ?\}? ?(\w+) ?\)"
 )
+_ASCII_TIMES = re.compile(r"(?<=\d) ?[xX] ?(?=10 ?\^)")
 _NEGATED = re.compile(r"\\not ?=")
 _BARE_UNIT = re.compile(
     r"(?<=\d) ?(?P<unit>(?:k?m|[cm]m|ft|mi|k?g|mg|k?J|N|W|rad|mol)/"
@@ -164,6 +165,7 @@ def normalise(text: str) -> str:
     if "\\" in text:
         text = _REPEATING.sub(_repeating, text)
         text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
+    text = _ASCII_TIMES.sub(r" \\times ", text)
     if "\\not" in text:
         text = _NEGATED.sub(r"\\ne ", text).replace("\\not\\in", "\\notin")
     if "mod" in text:
