@@ -206,21 +206,21 @@ def _matched(
     return True
 
 
-def _labels(items: Items[Value]) -> dict[str, Value]:
-    """The labelled values by label; empty unless all have one of their own."""
-    labels: dict[str, Value] = {}
+def _labels(items: Items[Value]) -> dict[str, Relation]:
+    """What names a value, by the name (`a = 1`, `f(x) = x`); empty unless all have their own."""
+    labels: dict[str, Relation] = {}
     for item in items:
         if not isinstance(item, Relation) or item.operator != "=":
             return {}
         left = item.left
         if isinstance(left, Words):
-            labels[left.text] = item.right
+            labels[left.text] = item
         elif isinstance(left, Quantity) and isinstance(left.expression, Symbol):
-            labels[left.expression.name] = item.right
+            labels[left.expression.name] = item
         elif isinstance(left, Quantity) and isinstance(left.expression, Call):
             if not left.expression.head.startswith("apply:"):
                 return {}
-            labels[left.expression.head] = item.right
+            labels[left.expression.head] = item
     return labels if len(labels) == len(items) else {}
 
 

@@ -53,6 +53,7 @@ EQUAL = [
     ("f(x,y)=x-y", "f(y,x)=y-x"),
     ("f(x)=x \\text{ or } f(x)=0", "f(x)=0, f(x)=x"),
     ("f(x) = x^2, g(x) = x^3", "x^2, x^3"),
+    ("f(x) = x^2, g(x) = x^3", "g(n) = n^3, f(n) = n^2"),
     ("5", "x \\text{ is } 5"),
     ("n \\text{ is even}", "\\text{n is even}"),
     ("\\text{(B)}", "b"),
