@@ -105,7 +105,9 @@ def _is_domain(condition: Value, value: Value) -> bool:
     ]
     if len(names) != 1 or not isinstance(value.left, Quantity):
         return False
-    return names[0] in bound_arguments(value.left)
+    left = value.left.expression
+    is_index = isinstance(left, Symbol) and left.name.endswith("_" + names[0])
+    return is_index or names[0] in bound_arguments(value.left)
 
 
 def _joined(groups: list[list[Token]], state: State, *, is_alternative: bool) -> Value:
@@ -177,7 +179,8 @@ def _difference(sides: list[list[Token]], state: State) -> Value:
         UnreadableError: more than a few points are taken away, or not points.
     """
     name = Quantity(expression=Symbol("x"))
-    whole = Relation(operator="in", left=name, right=with_ends(read_value(sides[0], state)))
+    domain = with_ends(read_value(sides[0], state.deeper()))
+    whole = Relation(operator="in", left=name, right=domain)
     points = read_value(sides[1], state.deeper())
     if not isinstance(points, Sequence) or points.brackets != "braces" or len(points.items) > 8:
         raise UnreadableError("a difference of sets")

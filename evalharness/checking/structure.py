@@ -189,21 +189,25 @@ def _flattened(value: Sequence) -> Sequence:
 def _matched(
     gold: Items[Value], answer: Items[Value], policy: Policy, effort: Effort
 ) -> bool | None:
-    """Whether the items pair up, in any order."""
+    """Whether the items pair up, in any order; False where one of either side can't have a pair."""
     remaining = list(answer)
-    is_undecided = False
+    unmatched = []
     for item in gold:
-        found = None
+        results = []
         for index, other in enumerate(remaining):
-            result = same_value(item, other, policy, effort)
-            if result:
-                found = index
+            results.append(same_value(item, other, policy, effort))
+            if results[-1]:
+                del remaining[index]
                 break
-            is_undecided |= result is None
-        if found is None:
-            return None if is_undecided else False
-        del remaining[found]
-    return True
+        else:
+            if None not in results:
+                return False
+            unmatched.append(item)
+    if not unmatched:
+        return True
+    table = [[same_value(item, other, policy, effort) for other in remaining] for item in unmatched]
+    lines = (*table, *zip(*table, strict=True))
+    return False if any(set(line) == {False} for line in lines) else None
 
 
 def _labels(items: Items[Value]) -> dict[str, Relation]:

@@ -50,6 +50,7 @@ EQUAL = [
     ("\\{x \\in (0,5) : x > 2\\}", "(2,5)"),
     ("\\begin{cases}x=1\\\\y=2\\end{cases}", "(1,2)"),
     ("a_n=2n-1", "a_k=2k-1"),
+    ("x_t=2t, t \\ge 0", "x_t=2t"),
     ("f(x,y)=x-y", "f(y,x)=y-x"),
     ("f(x)=x \\text{ or } f(x)=0", "f(x)=0, f(x)=x"),
     ("f(x) = x^2, g(x) = x^3", "x^2, x^3"),
@@ -115,6 +116,8 @@ DIFFERENT = [
     ("\\Delta x", "\\delta x"),
     ("A+B", "a+b"),
     ("f(n)=n", "f(q)=n"),
+    # Whatever the other item is, the 1 has none to go with.
+    ("0, 0", "1, \\sqrt{(\\frac{0}{0})^{2}}"),
     ("1e-5", "e-5"),
     ("f(x) = x^2, g(x) = x^3", "f(x) = x^3, g(x) = x^2"),
     ("A=(1,2), B=(3,4)", "(3,4), (1,2)"),
